@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * systemd: the sockets that it passes, the notifications that it expects, the journal. The only
+ * user of libsystemd. Main's thread only, but for activation_journal().
+ */
+#ifndef SIMPLE_SERVER_ACTIVATION_H
+#define SIMPLE_SERVER_ACTIVATION_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/uio.h>
+
+#include "report.h"
+
+struct passed_fd {
+	int fd;     /* owned, close-on-exec */
+	char *name; /* owned; FileDescriptorName= */
+};
+
+struct passed_fds {
+	struct passed_fd *list;
+	size_t count;
+};
+
+/*
+ * Takes the passed descriptors out of the environment. 0 with at least one of them; 0 with none and
+ * no new line in `report` when LISTEN_FDS is not set at all; -errno and a line in `report` for an
+ * environment that is set but wrong.
+ */
+int activation_take(struct passed_fds *ret_fds, struct report *report);
+void activation_release(struct passed_fds *fds);
+
+/*
+ * Opens the way to systemd for activation_notify(), by $NOTIFY_SOCKET; nothing where that is not
+ * set. It is kept open, because sd_notify() makes a socket for each message, and at the limit of
+ * descriptors could not even say that the service stops. 0 or -errno.
+ */
+int activation_open_notify(void);
+void activation_close_notify(void);
+
+/* Sends a state to systemd, as sd_notify(3); silently nothing where nobody listens. */
+void activation_notify(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* Whether stderr is connected to the journal, so that entries should go there natively. */
+bool activation_has_journal(void);
+
+/* One entry to the journal (journal_send_fn); may block while journald does not read. Any thread.
+ */
+int activation_journal(const struct iovec *parts, int n);
+
+#endif

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A connection: bytes in, bytes out, half-close, back-pressure, the polite close, the reason of the
+ * end. It is what a handler sees as struct ss_connection.
+ *
+ * A connection set is the connections of one loop and what they share: the receive buffer and the
+ * counts. A connection is made by whoever accepted it, given to a set by connection_place() from
+ * any thread, and from its first event on belongs to the thread of that set's loop until it ends.
+ *
+ * An idle connection is this struct and nothing else.
+ */
+#ifndef SIMPLE_SERVER_CONNECTION_H
+#define SIMPLE_SERVER_CONNECTION_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "buffer.h"
+#include "loop.h"
+#include "peer.h"
+#include "service.h"
+
+/* One read; the buffer is shared by the connections of a set. */
+#define CONNECTION_READ_SIZE 65536
+
+struct connection_set {
+	struct loop *loop;
+	struct list members;  /* those that have had their first event */
+	unsigned char *input; /* CONNECTION_READ_SIZE bytes */
+	bool finishing;       /* whoever still joins is ended politely at once */
+	void (*ended)(struct connection_set *set); /* NULL, or called after each end */
+	_Alignas(64) _Atomic unsigned count;       /* members, and those on their way here */
+};
+
+int connection_set_init(struct connection_set *set, struct loop *loop);
+void connection_set_deinit(struct connection_set *set); /* the set is empty */
+
+/*
+ * Takes over `fd`, non-blocking and just accepted from `peer`, and gives it to `set`. From any
+ * thread. 0, or -errno, and then the fd is closed.
+ */
+int connection_place(struct connection_set *set, struct service *service, int fd,
+		     const struct peer *peer);
+
+/* Ends all members politely (FIN), each with its lingering close. */
+void connection_set_finish(struct connection_set *set);
+
+/* Ends all members at once. */
+void connection_set_abort(struct connection_set *set);
+
+/* peer-closed, reset, ... */
+const char *connection_reason_name(enum ss_reason reason);
+
+#endif

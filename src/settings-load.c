@@ -1,0 +1,364 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * From the text of the files to a settings object: libconfig makes a tree of the text, and each key
+ * of the tree is held against the table. Everything that is wrong is reported before anything is
+ * refused.
+ *
+ * An entry of sockets begins as a copy of the defaults, which begin as what is built in: so what is
+ * written in a narrower place overrides the wider one, wherever in the file the two stand.
+ */
+#include "settings.h"
+
+#include <libconfig.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "settings-table.h"
+#include "source.h"
+#include "util.h"
+
+struct loader {
+	struct source source;
+	struct settings *settings;
+	struct settings_socket defaults; /* its name and handler stay NULL */
+	settings_check_fn *check;
+	struct report *report;
+	size_t errors; /* lines that the report had before */
+	config_t config;
+	bool silent; /* complains later about the same */
+	bool failed; /* memory ran out */
+};
+
+static struct settings_where where(const struct loader *l, const config_setting_t *setting)
+{
+	const struct text_line *line = text_line(&l->source.text,
+						 (size_t)config_setting_source_line(setting));
+
+	return (struct settings_where){ line->file, line->line };
+}
+
+/* A problem at a setting; nothing more about one whose value is known to be wrong. */
+static void __attribute__((format(printf, 3, 4)))
+complain(struct loader *l, const config_setting_t *at, const char *format, ...)
+{
+	struct settings_where w = where(l, at);
+	char text[1024];
+	va_list args;
+
+	if (l->silent ||
+	    text_line(&l->source.text, (size_t)config_setting_source_line(at))->reported)
+		return;
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	report_add(l->report, "%s:%d: %s", w.file, w.line, text);
+}
+
+/* Checks a value against a rule; `group` and the setting's own name are what the message calls it.
+ */
+static bool get(struct loader *l, const config_setting_t *setting, const char *group,
+		const struct value_rule *rule, struct value *ret_value)
+{
+	char problem[VALUE_PROBLEM_MAX], name[REPORT_ESCAPED_MAX];
+
+	if (value_get(setting, rule, ret_value, problem))
+		return true;
+	complain(l, setting, "%s%s%s %s", group, *group ? "." : "",
+		 report_escape(name, config_setting_name(setting)), problem);
+	return false;
+}
+
+static void complain_unknown(struct loader *l, const config_setting_t *setting, unsigned scope,
+			     const char *group)
+{
+	char text[SETTINGS_UNKNOWN_MAX];
+
+	complain(l, setting, "%s",
+		 settings_unknown(text, scope, group, config_setting_name(setting)));
+}
+
+static void read_option(struct loader *l, const config_setting_t *setting, unsigned scope,
+			struct settings_socket *section)
+{
+	const struct sockopt *row = sockopt_find(config_setting_name(setting));
+	struct settings_option *option;
+	struct value_rule rule;
+	struct value value;
+
+	if (!row) {
+		complain_unknown(l, setting, scope, SETTINGS_OPTIONS);
+		return;
+	}
+	rule = settings_option_rule(row);
+	if (!get(l, setting, SETTINGS_OPTIONS, &rule, &value))
+		return;
+	option = &section->options[row - sockopt_table];
+	*option = (struct settings_option){ .set = true,
+					    .explicit = scope == SETTINGS_IN_SOCKET,
+					    .value.number = value.number,
+					    .where = where(l, setting) };
+	if (row->type == SOCKOPT_STRING)
+		snprintf(option->value.string, sizeof(option->value.string), "%s", value.string);
+}
+
+static void read_group(struct loader *l, const config_setting_t *group, unsigned scope,
+		       const char *name, void *target);
+
+static void read_sockets(struct loader *l, const config_setting_t *list);
+
+/* A group or a list whose type is right. */
+static void read_inner(struct loader *l, const config_setting_t *setting, unsigned scope,
+		       const char *name, void *target)
+{
+	if (scope != SETTINGS_IN_FILE)
+		read_group(l, setting, scope, name, target);
+	else if (config_setting_is_list(setting))
+		read_sockets(l, setting);
+	else
+		read_group(l, setting, SETTINGS_IN_DEFAULTS, "", &l->defaults);
+}
+
+static void read_key(struct loader *l, const config_setting_t *setting, unsigned scope,
+		     const char *group, void *target)
+{
+	const char *name = config_setting_name(setting);
+	const struct settings_row *row = settings_row_find(scope, group, name);
+	struct value value;
+
+	if (!row)
+		complain_unknown(l, setting, scope, group);
+	else if (!get(l, setting, group, &row->rule, &value))
+		return;
+	else if (row->rule.type == VALUE_GROUP || row->rule.type == VALUE_LIST)
+		read_inner(l, setting, scope, name, target);
+	else
+		l->failed |= settings_row_store(row, target, &value) < 0;
+}
+
+/* All keys of a group. */
+static void read_group(struct loader *l, const config_setting_t *group, unsigned scope,
+		       const char *name, void *target)
+{
+	bool options = strcmp(name, SETTINGS_OPTIONS) == 0;
+
+	for (unsigned i = 0; i < (unsigned)config_setting_length(group); i++) {
+		const config_setting_t *setting = config_setting_get_elem(group, i);
+
+		if (options)
+			read_option(l, setting, scope, target);
+		else
+			read_key(l, setting, scope, name, target);
+	}
+}
+
+static void set_initial(unsigned scope, void *target)
+{
+	for (size_t i = 0; i < settings_table_count; i++) {
+		const struct settings_row *row = &settings_table[i];
+		struct value value = { .number = row->initial };
+
+		if (row->scopes & scope && row->rule.type <= VALUE_SECONDS)
+			settings_row_store(row, target, &value);
+	}
+}
+
+/* What a row of the table has in the file's syntax. */
+static void set_built_in(const struct sockopt *row, struct settings_option *option)
+{
+	const char *text = row->built_in;
+
+	if (!*text)
+		return;
+	option->set = true;
+	if (row->type == SOCKOPT_BOOL)
+		option->value.number = strcmp(text, "true") == 0;
+	else if (row->type == SOCKOPT_STRING)
+		snprintf(option->value.string, sizeof(option->value.string), "%.*s",
+			 (int)strcspn(text + 1, "\""), text + 1);
+	else
+		option->value.number = strtoll(text, NULL, 0);
+}
+
+static bool prepare_defaults(struct loader *l)
+{
+	set_initial(SETTINGS_IN_DEFAULTS, &l->defaults);
+	l->defaults.options = calloc(sockopt_count, sizeof(*l->defaults.options));
+	if (!l->defaults.options)
+		return false;
+	for (size_t i = 0; i < sockopt_count; i++)
+		set_built_in(&sockopt_table[i], &l->defaults.options[i]);
+	return true;
+}
+
+static void complain_missing(struct loader *l, const config_setting_t *entry)
+{
+	for (size_t i = 0; i < settings_table_count; i++) {
+		const struct settings_row *row = &settings_table[i];
+
+		if (row->required && !config_setting_get_member(entry, row->name))
+			complain(l, entry, "this entry of sockets has no %s; write %s = \"...\"",
+				 row->name, row->name);
+	}
+}
+
+static void complain_twice(struct loader *l, const config_setting_t *entry,
+			   const struct settings_socket *socket)
+{
+	for (const struct settings_socket *other = l->settings->sockets; other < socket; other++)
+		if (other->name && socket->name && strcmp(other->name, socket->name) == 0) {
+			complain(
+				l, config_setting_get_member(entry, "name"),
+				"the name \"%s\" is taken by the entry at %s:%d; name each socket once",
+				socket->name, other->where.file, other->where.line);
+			return;
+		}
+}
+
+static void read_entry(struct loader *l, const config_setting_t *entry)
+{
+	struct settings_socket *socket = &l->settings->sockets[l->settings->n_sockets];
+	const config_setting_t *handler;
+
+	if (!config_setting_is_group(entry)) {
+		complain(l, entry,
+			 "an entry of sockets is a group; write { name = ...; handler = ...; }");
+		return;
+	}
+	*socket = l->defaults;
+	socket->where = where(l, entry);
+	socket->options = calloc(sockopt_count, sizeof(*socket->options));
+	if (!socket->options) {
+		l->failed = true;
+		return;
+	}
+	l->settings->n_sockets++;
+	memcpy(socket->options, l->defaults.options, sockopt_count * sizeof(*socket->options));
+
+	complain_missing(l, entry);
+	read_group(l, entry, SETTINGS_IN_SOCKET, "", socket);
+	handler = config_setting_get_member(entry, "handler");
+	if (handler)
+		socket->handler_where = where(l, handler);
+	complain_twice(l, entry, socket);
+	if (l->check && socket->handler)
+		l->check(socket, l->report);
+}
+
+static void read_sockets(struct loader *l, const config_setting_t *list)
+{
+	unsigned n = (unsigned)config_setting_length(list);
+
+	if (n == 0)
+		complain(l, list,
+			 "sockets is empty; write at least one { name = ...; handler = ...; }");
+	l->settings->sockets = calloc(n + 1, sizeof(*l->settings->sockets));
+	if (!l->settings->sockets) {
+		l->failed = true;
+		return;
+	}
+	for (unsigned i = 0; i < n; i++)
+		read_entry(l, config_setting_get_elem(list, i));
+}
+
+/*
+ * The defaults are read first, because the entries begin with them, wherever they stand; and once
+ * more in their place, so that all complaints come in the order of the file.
+ */
+static void read_tree(struct loader *l)
+{
+	const config_setting_t *root = config_root_setting(&l->config);
+	const config_setting_t *defaults = config_setting_get_member(root, "defaults");
+
+	l->silent = true;
+	if (defaults && config_setting_is_group(defaults))
+		read_group(l, defaults, SETTINGS_IN_DEFAULTS, "", &l->defaults);
+	l->silent = false;
+	read_group(l, root, SETTINGS_IN_FILE, "", l->settings);
+	if (!config_setting_get_member(root, "sockets"))
+		report_add(l->report,
+			   "%s: no sockets; write sockets = ( { name = ...; handler = ...; } );",
+			   l->settings->path);
+}
+
+static void parse(struct loader *l)
+{
+	config_set_auto_convert(&l->config, CONFIG_FALSE);
+	if (config_read_string(&l->config, l->source.text.bytes) == CONFIG_TRUE) {
+		read_tree(l);
+		return;
+	}
+	const struct text_line *line = text_line(&l->source.text,
+						 (size_t)config_error_line(&l->config));
+
+	report_add(l->report, "%s:%d: %s, says libconfig; simple-server.conf(5) has the syntax",
+		   line->file, line->line, config_error_text(&l->config));
+}
+
+static bool prepare_settings(struct loader *l, const char *path)
+{
+	l->settings = calloc(1, sizeof(*l->settings));
+	if (!l->settings)
+		return false;
+	l->settings->refs = 1;
+	set_initial(SETTINGS_IN_FILE, l->settings);
+	l->settings->path = strdup(path);
+	return l->settings->path && prepare_defaults(l);
+}
+
+static void drop(struct loader *l)
+{
+	config_destroy(&l->config);
+	free(l->defaults.options);
+	settings_unref(l->settings);
+	source_deinit(&l->source);
+}
+
+/* The settings of a source, which has been read with the result `r`. */
+static int make(struct loader *l, int r, struct settings **ret_settings)
+{
+	if (l->source.usable)
+		parse(l);
+	if (l->failed) {
+		report_add(l->report, "%s: out of memory", l->settings->path);
+		return -ENOMEM;
+	}
+	if (r < 0 || l->report->n_lines > l->errors)
+		return r < 0 ? r : -EINVAL;
+
+	/* All that says where it comes from points into these. */
+	l->settings->files = steal(&l->source.files);
+	l->settings->n_files = l->source.n_files;
+	l->source.n_files = 0;
+	*ret_settings = steal(&l->settings);
+	return 0;
+}
+
+static int load(const char *path, const char *bytes, size_t n, settings_check_fn *check,
+		struct settings **ret_settings, struct report *report)
+{
+	struct loader l cleanup(
+		drop) = { .check = check, .report = report, .errors = report->n_lines };
+	int r;
+
+	config_init(&l.config);
+	if (!prepare_settings(&l, path)) {
+		report_add(report, "%s: out of memory", path);
+		return -ENOMEM;
+	}
+	r = bytes ? source_load_bytes(&l.source, path, bytes, n, report)
+		  : source_load(&l.source, path, report);
+	return make(&l, r, ret_settings);
+}
+
+int settings_load(const char *path, settings_check_fn *check, struct settings **ret_settings,
+		  struct report *report)
+{
+	return load(path, NULL, 0, check, ret_settings, report);
+}
+
+int settings_load_bytes(const char *name, const char *bytes, size_t n,
+			struct settings **ret_settings, struct report *report)
+{
+	return load(name, n ? bytes : "", n, NULL, ret_settings, report);
+}

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The life of a settings object. settings-load.c makes it; after that nothing in it changes but the
+ * number of references, so any thread may read it while it holds one.
+ */
+#include "settings.h"
+
+#include <stdatomic.h>
+#include <string.h>
+
+#include "util.h"
+
+struct settings *settings_ref(struct settings *settings)
+{
+	atomic_fetch_add_explicit(&settings->refs, 1, memory_order_relaxed);
+	return settings;
+}
+
+static void drop(struct settings *settings)
+{
+	for (size_t i = 0; i < settings->n_sockets; i++) {
+		free(settings->sockets[i].name);
+		free(settings->sockets[i].handler);
+		free(settings->sockets[i].options);
+	}
+	free(settings->sockets);
+	for (size_t i = 0; i < settings->n_files; i++)
+		free(settings->files[i]);
+	free(settings->files);
+	free(settings->path);
+	free(settings);
+}
+
+struct settings *settings_unref(struct settings *settings)
+{
+	/* All reads by other owners come before the memory goes. */
+	if (settings && atomic_fetch_sub_explicit(&settings->refs, 1, memory_order_acq_rel) == 1)
+		drop(settings);
+	return NULL;
+}
+
+const struct settings_socket *settings_find(const struct settings *settings, const char *name)
+{
+	for (size_t i = 0; i < settings->n_sockets; i++)
+		if (strcmp(settings->sockets[i].name, name) == 0)
+			return &settings->sockets[i];
+	return NULL;
+}

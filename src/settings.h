@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The configuration file as a validated, immutable object. Loaded in one thread; then read by all,
+ * without locks, until the last settings_unref().
+ *
+ * One table (settings-table.c) declares every key: scope, type, unit, range, default, help. It
+ * gives the parser, the error messages, --dump and --list-options. Nothing is defaulted in silence:
+ * an unknown key, a wrong type, a value out of range is an error with file:line.
+ */
+#ifndef SIMPLE_SERVER_SETTINGS_H
+#define SIMPLE_SERVER_SETTINGS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "report.h"
+#include "sockopt.h"
+
+/* Where a value comes from; `file` is NULL for a built-in default. */
+struct settings_where {
+	const char *file; /* owned by the settings */
+	int line;
+};
+
+/* One socket option of a section. `set` false: the kernel's own value is left alone. */
+struct settings_option {
+	bool set;
+	bool explicit; /* written in this very section, not in defaults and not built in */
+	struct sockopt_value value;
+	struct settings_where where;
+};
+
+/* One entry of `sockets`: what is done with the connections of one file descriptor name. */
+struct settings_socket {
+	char *name;
+	char *handler;
+	struct settings_where where;         /* of the entry */
+	struct settings_where handler_where; /* of its handler key */
+	bool log_connections;
+	int linger_ms;                   /* time-out of the lingering close */
+	struct settings_option *options; /* sockopt_count of them, same index as sockopt_table */
+};
+
+struct settings {
+	_Atomic unsigned refs;
+	char *path;
+	int workers;  /* 0: one for each CPU of the process */
+	int drain_ms; /* from SIGTERM to the end of the last connection */
+	struct settings_socket *sockets;
+	size_t n_sockets;
+	char **files; /* the main file and all that it includes: what `where.file` points to */
+	size_t n_files;
+};
+
+/* Looks at a section for what the table cannot know, such as its handler; adds to `report`. */
+typedef void settings_check_fn(const struct settings_socket *section, struct report *report);
+
+/*
+ * Reads and validates `path`, each section also by `check` if that is not NULL. 0 and one reference
+ * in *ret_settings, or -EINVAL (-ENOMEM) and at least one more line in `report`. Built-in socket
+ * option defaults are filled in by their rows; those that depend on the handler are for the caller
+ * to take back (see service.h).
+ */
+int settings_load(const char *path, settings_check_fn *check, struct settings **ret_settings,
+		  struct report *report);
+
+/* The same, without a check, for bytes in memory, which include nothing; `name` stands for the file
+ * in messages. */
+int settings_load_bytes(const char *name, const char *bytes, size_t n,
+			struct settings **ret_settings, struct report *report);
+
+struct settings *settings_ref(struct settings *settings);
+struct settings *settings_unref(struct settings *settings); /* accepts NULL; returns NULL */
+
+/* The section for a file descriptor name, or NULL. */
+const struct settings_socket *settings_find(const struct settings *settings, const char *name);
+
+/*
+ * All keys with their effective values, in the file's own syntax; a socket option that is not there
+ * is left to the kernel. What this writes loads again, to the same values.
+ */
+void settings_dump(const struct settings *settings, FILE *out);
+
+/* One line for each key: name, where it may stand, type, range, unit, default, help. */
+void settings_list_options(FILE *out);
+
+#endif

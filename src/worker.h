@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The workers: threads, each with a loop and the connections that it owns. All workers watch all
+ * listeners; whoever accepts a connection keeps it unless another worker has clearly fewer, and
+ * then it goes straight into that worker's epoll: no queue, no wake-up, no lock.
+ *
+ * Main's thread makes, starts and stops them. They tell main what happens by messages to its loop,
+ * on which the callbacks of struct workers_events run.
+ */
+#ifndef SIMPLE_SERVER_WORKER_H
+#define SIMPLE_SERVER_WORKER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "connection.h"
+#include "listener.h"
+#include "loop.h"
+
+struct worker;
+
+struct workers {
+	struct worker *list;
+	unsigned count;
+	struct loop *main_loop;
+	const struct workers_events *events;
+	void *owner;         /* of the events */
+	unsigned answers[8]; /* workers that carried an order out, by order */
+	_Atomic bool touched;
+	struct loop_message on_touched;
+};
+
+/* All in main's thread. */
+struct workers_events {
+	void (*ready)(struct workers *workers); /* every worker waits for connections */
+	void (*touched)(
+		struct workers *workers); /* connections came or went since workers_untouch() */
+	void (*drained)(
+		struct workers *workers); /* after workers_drain(): the last connection is gone */
+};
+
+/* Makes `count` workers for all `listeners`, which must outlive them. 0 or -errno. */
+int workers_init(struct workers *workers, unsigned count, const struct listeners *listeners,
+		 struct loop *main_loop, const struct workers_events *events, void *owner);
+
+/* Starts the threads; `ready` follows. 0 or -errno. */
+int workers_start(struct workers *workers);
+
+/* Stops accepting and lets the connections go on; `drained` follows when there are none. */
+void workers_drain(struct workers *workers);
+
+/* Ends all connections politely, or at once; after workers_drain(). */
+void workers_finish(struct workers *workers);
+void workers_abort(struct workers *workers);
+
+/* Ends and joins the threads; then workers_deinit() is allowed. */
+void workers_stop(struct workers *workers);
+void workers_deinit(struct workers *workers);
+
+/* Asks for another `touched` at the next connection that comes or goes. */
+void workers_untouch(struct workers *workers);
+
+/* Connections that are open now; an approximation while they come and go. */
+unsigned workers_connections(const struct workers *workers);
+
+#endif

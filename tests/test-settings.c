@@ -1,0 +1,842 @@
+/* SPDX-License-Identifier: MIT */
+/* The settings: what a file means, what is said about a wrong one, and the shipped file. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "settings.h"
+#include "util.h"
+
+#define SOCKETS "sockets = ( { name = \"echo\"; handler = \"echo\"; } );"
+
+static struct settings *settings;
+static struct report report;
+
+static int setup(void **state)
+{
+	(void)state;
+	settings = NULL;
+	report = REPORT_NULL;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	settings = settings_unref(settings);
+	report_deinit(&report);
+	return 0;
+}
+
+static int load(const char *text)
+{
+	return settings_load_bytes("x", text, strlen(text), &settings, &report);
+}
+
+static void print_report(void)
+{
+	for (size_t i = 0; i < report.n_lines; i++)
+		print_message("# %s\n", report.lines[i]);
+}
+
+static void must_load(const char *text)
+{
+	int r;
+
+	teardown(NULL);
+	r = load(text);
+	print_report();
+	assert_int_equal(r, 0);
+	assert_int_equal(report.n_lines, 0);
+	assert_non_null(settings);
+}
+
+static bool is_reported(const char *start, const char *words)
+{
+	for (size_t i = 0; i < report.n_lines; i++)
+		if (strncmp(report.lines[i], start, strlen(start)) == 0 &&
+		    strstr(report.lines[i] + strlen(start), words))
+			return true;
+	return false;
+}
+
+static void assert_reported(const char *start, const char *words)
+{
+	if (is_reported(start, words))
+		return;
+	print_report();
+	fail_msg("missing: %s ... %s", start, words);
+}
+
+/* Refused with that one line. */
+static void assert_refused(const char *text, const char *start, const char *words)
+{
+	teardown(NULL);
+	assert_int_equal(load(text), -EINVAL);
+	assert_null(settings);
+	assert_reported(start, words);
+	if (report.n_lines != 1)
+		print_report();
+	assert_int_equal(report.n_lines, 1);
+	teardown(NULL);
+}
+
+/* The same for a text before good sockets. */
+static void assert_top_refused(const char *top, const char *start, const char *words)
+{
+	auto_free char *text = NULL;
+
+	assert_true(asprintf(&text, "%s\n%s", top, SOCKETS) > 0);
+	assert_refused(text, start, words);
+}
+
+/* The same for the inner text of an entry that begins in line 2. */
+static void assert_entry_refused(const char *inner, const char *start, const char *words)
+{
+	auto_free char *text = NULL;
+
+	assert_true(asprintf(&text, "sockets = (\n{ name = \"a\"; handler = \"echo\";\n%s } );",
+			     inner) > 0);
+	assert_refused(text, start, words);
+}
+
+static const struct settings_option *option(const struct settings_socket *socket, const char *name)
+{
+	const struct sockopt *row = sockopt_find(name);
+
+	assert_non_null(row);
+	return &socket->options[row - sockopt_table];
+}
+
+static const struct settings_socket *find(const char *name)
+{
+	const struct settings_socket *socket = settings_find(settings, name);
+
+	assert_non_null(socket);
+	return socket;
+}
+
+static void test_defaults(void **state)
+{
+	const struct settings_socket *socket;
+
+	(void)state;
+	must_load("\n" SOCKETS);
+	assert_string_equal(settings->path, "x");
+	assert_int_equal(settings->workers, 0);
+	assert_int_equal(settings->drain_ms, 5000);
+	assert_int_equal(settings->n_sockets, 1);
+	assert_int_equal(settings->n_files, 1);
+	assert_string_equal(settings->files[0], "x");
+
+	socket = find("echo");
+	assert_ptr_equal(socket, settings->sockets);
+	assert_string_equal(socket->handler, "echo");
+	assert_true(socket->log_connections);
+	assert_int_equal(socket->linger_ms, 1000);
+	assert_ptr_equal(socket->where.file, settings->files[0]);
+	assert_int_equal(socket->where.line, 2);
+	assert_int_equal(socket->handler_where.line, 2);
+	assert_null(settings_find(settings, "ech"));
+
+	for (size_t i = 0; i < sockopt_count; i++) {
+		assert_int_equal(socket->options[i].set, *sockopt_table[i].built_in != '\0');
+		assert_false(socket->options[i].explicit);
+		assert_null(socket->options[i].where.file);
+	}
+	assert_true(option(socket, "tcp_nodelay")->set);
+	assert_int_equal(option(socket, "tcp_nodelay")->value.number, 1);
+}
+
+static void test_built_in_values_are_what_they_say(void **state)
+{
+	char value[SOCKOPT_FORMAT_MAX];
+
+	(void)state;
+	must_load(SOCKETS);
+	for (size_t i = 0; i < sockopt_count; i++)
+		if (*sockopt_table[i].built_in)
+			assert_string_equal(sockopt_format(value, &sockopt_table[i],
+							   &find("echo")->options[i].value),
+					    sockopt_table[i].built_in);
+}
+
+static void test_values(void **state)
+{
+	(void)state;
+	must_load("workers = 1024; drain_timeout = 0.25;\n"
+		  "sockets = ( { name = \"a b/~\"; handler = \"h\"; timeouts: { linger = 0.1; };\n"
+		  "log: { connections = FALSE; }; } );");
+	assert_int_equal(settings->workers, 1024);
+	assert_int_equal(settings->drain_ms, 250);
+	assert_int_equal(find("a b/~")->linger_ms, 100);
+	assert_false(find("a b/~")->log_connections);
+
+	/* An integer is a number, and a wide one that fits is an integer. */
+	must_load("workers = 7L; drain_timeout = 3600;" SOCKETS);
+	assert_int_equal(settings->workers, 7);
+	assert_int_equal(settings->drain_ms, 3600000);
+	must_load("workers = 0x10; drain_timeout = 0L;" SOCKETS);
+	assert_int_equal(settings->workers, 16);
+	assert_int_equal(settings->drain_ms, 0);
+	/* Rounded, not cut: 1.001 * 1000 is below 1001. */
+	must_load("drain_timeout = 1.001;" SOCKETS);
+	assert_int_equal(settings->drain_ms, 1001);
+}
+
+static void test_narrower_overrides_wider(void **state)
+{
+	const struct settings_socket *a, *b;
+
+	(void)state;
+	/* Where the defaults stand does not matter. */
+	must_load(
+		"sockets = (\n"
+		" { name = \"a\"; handler = \"x\"; },\n"
+		" { name = \"b\"; handler = \"y\"; timeouts: { linger = 3; };\n"
+		"   options: { tcp_nodelay = true;\n so_keepalive = false; }; } );\n"
+		"defaults: { timeouts: { linger = 2; }; log: { connections = false; };\n"
+		"  options: { tcp_nodelay = false; so_keepalive = true; tcp_keepidle = 60; }; };\n");
+	a = find("a");
+	b = find("b");
+	assert_int_equal(a->linger_ms, 2000);
+	assert_int_equal(b->linger_ms, 3000);
+	assert_false(a->log_connections);
+	assert_false(b->log_connections);
+
+	assert_int_equal(option(a, "tcp_nodelay")->value.number, 0);
+	assert_int_equal(option(b, "tcp_nodelay")->value.number, 1);
+	assert_int_equal(option(b, "so_keepalive")->value.number, 0);
+	assert_true(option(b, "so_keepalive")->set);
+	assert_int_equal(option(b, "tcp_keepidle")->value.number, 60);
+
+	assert_false(option(a, "so_keepalive")->explicit);
+	assert_true(option(b, "so_keepalive")->explicit);
+	assert_false(option(b, "tcp_keepidle")->explicit);
+	assert_int_equal(option(a, "so_keepalive")->where.line, 7);
+	assert_int_equal(option(b, "so_keepalive")->where.line, 5);
+	assert_int_equal(option(b, "tcp_keepidle")->where.line, 7);
+	assert_ptr_equal(option(b, "tcp_keepidle")->where.file, settings->files[0]);
+}
+
+static void test_option_types(void **state)
+{
+	const struct settings_socket *socket;
+
+	(void)state;
+	must_load("sockets = ( { name = \"a\"; handler = \"echo\"; options: { so_linger = -1;\n"
+		  "tcp_congestion = \"reno\"; so_max_pacing_rate = 5000000000L; }; } );");
+	socket = find("a");
+	assert_int_equal(option(socket, "so_linger")->value.number, -1);
+	assert_string_equal(option(socket, "tcp_congestion")->value.string, "reno");
+	assert_true(option(socket, "so_max_pacing_rate")->value.number == 5000000000);
+}
+
+static void test_unknown_keys(void **state)
+{
+	(void)state;
+	assert_top_refused(
+		"worker = 1;", "x:1: ",
+		"unknown key \"worker\" at the top level of the file; did you mean \"workers\"?");
+	assert_top_refused("\nDRAIN_TIMEOUT = 1;", "x:2: ", "did you mean \"drain_timeout\"?");
+	assert_top_refused("banana = 1;",
+			   "x:1: ", "known there: workers, drain_timeout, defaults, sockets");
+	assert_top_refused(
+		"defaults: {\nmax_conections = 1; };", "x:2: ",
+		"unknown key \"max_conections\" in defaults; known there: options, timeouts, log");
+	assert_top_refused("defaults: { timeouts: { linge = 1; }; };",
+			   "x:1: ", "in timeouts: { }; did you mean \"linger\"?");
+	assert_top_refused("defaults: { options: { tcp_no_delay = true; }; };",
+			   "x:1: ", "did you mean \"tcp_nodelay\"?");
+	assert_top_refused(
+		"defaults: { options: { banana = true; }; };", "x:1: ",
+		"unknown key \"banana\" in options: { }; simple-server --list-options has all");
+	assert_entry_refused("nmae = \"x\";", "x:3: ",
+			     "unknown key \"nmae\" in an entry of sockets; did you mean \"name\"?");
+	assert_entry_refused("log: { conections = true; };",
+			     "x:3: ", "did you mean \"connections\"?");
+}
+
+static void test_keys_in_the_wrong_place(void **state)
+{
+	(void)state;
+	assert_top_refused("tcp_nodelay = true;", "x:1: ", "write it in options: { }");
+	assert_top_refused("linger = 1;", "x:1: ", "write it in timeouts: { }");
+	assert_top_refused("options: { };", "x:1: ", "write it in defaults or an entry of sockets");
+	assert_top_refused("defaults: { name = \"x\"; };", "x:1: ",
+			   "unknown key \"name\" in defaults; write it in an entry of sockets");
+	assert_top_refused("defaults: { workers = 1; };",
+			   "x:1: ", "write it at the top level of the file");
+	assert_top_refused("defaults: { defaults: { }; };",
+			   "x:1: ", "write it at the top level of the file");
+	assert_entry_refused("so_keepalive = true;",
+			     "x:3: ", "in an entry of sockets; write it in options: { }");
+	assert_entry_refused("options: { linger = 1; };",
+			     "x:3: ", "in options: { }; write it in timeouts: { }");
+}
+
+static void test_wrong_types(void **state)
+{
+	(void)state;
+	assert_top_refused("workers = \"4\";",
+			   "x:1: ", "workers is a string; write an integer from 0 to 1024");
+	assert_top_refused("workers = 4.0;",
+			   "x:1: ", "workers is a number with a fraction; write an integer");
+	assert_top_refused("workers = true;",
+			   "x:1: ", "workers is true or false; write an integer");
+	assert_top_refused("workers = { };", "x:1: ", "workers is a group; write an integer");
+	assert_top_refused("workers = (1);", "x:1: ", "workers is a list; write an integer");
+	assert_top_refused("workers = [1];", "x:1: ", "workers is an array; write an integer");
+	assert_top_refused("drain_timeout = \"5s\";", "x:1: ",
+			   "drain_timeout is a string; write a number from 0.0 to 3600.0 s");
+	assert_top_refused("drain_timeout = false;",
+			   "x:1: ", "drain_timeout is true or false; write a number");
+	assert_top_refused("defaults = ( );", "x:1: ", "defaults is a list; write a group");
+	assert_top_refused("defaults = 1;", "x:1: ", "defaults is an integer; write a group");
+	assert_top_refused("defaults: { options = (\n); };",
+			   "x:1: ", "options is a list; write a group");
+	assert_top_refused("defaults: { options: { tcp_nodelay = 1; }; };",
+			   "x:1: ", "options.tcp_nodelay is an integer; write true or false");
+	assert_top_refused("defaults: { options: { tcp_nodelay = \"yes\"; }; };",
+			   "x:1: ", "is a string; write true or false");
+	assert_top_refused(
+		"defaults: { options: { tcp_keepidle = 60.0; }; };", "x:1: ",
+		"options.tcp_keepidle is a number with a fraction; write an integer from 1 to ");
+	assert_top_refused("defaults: { options: { tcp_keepidle = true; }; };",
+			   "x:1: ", "write an integer");
+	assert_top_refused("defaults: { options: { tcp_congestion = 1; }; };",
+			   "x:1: ", "is an integer; write a string");
+	assert_entry_refused("timeouts = 5;", "x:3: ", "timeouts is an integer; write a group");
+	assert_entry_refused("log: { connections = 1; };",
+			     "x:3: ", "log.connections is an integer; write true or false");
+	assert_refused("sockets = { name = \"a\"; };", "x:1: ", "sockets is a group; write a list");
+	assert_refused("sockets = [ ];", "x:1: ", "sockets is an array; write a list");
+	assert_refused("sockets = ( { name = 5; handler = \"echo\"; } );",
+		       "x:1: ", "name is an integer; write a string");
+	assert_refused("sockets = ( { name = \"a\"; handler = echo; } );",
+		       "x:1: ", "unexpected \"echo\"; write a value");
+	assert_refused("sockets = (\n\"echo\" );",
+		       "x:2: ", "an entry of sockets is a group; write { name");
+	assert_refused("sockets = (\n( ) );", "x:2: ", "an entry of sockets is a group");
+}
+
+static void test_ranges(void **state)
+{
+	(void)state;
+	assert_top_refused("workers = -1;", "x:1: ",
+			   "workers = -1 is out of range; write an integer from 0 to 1024");
+	assert_top_refused("workers = 1025;", "x:1: ", "out of range");
+	assert_top_refused("workers = 2147483647;",
+			   "x:1: ", "workers = 2147483647 is out of range");
+	assert_top_refused("workers = 4294967297L;",
+			   "x:1: ", "workers = 4294967297 is out of range");
+	assert_top_refused(
+		"drain_timeout = -0.1;", "x:1: ",
+		"drain_timeout = -0.1 is out of range; write a number from 0.0 to 3600.0 s");
+	assert_top_refused("drain_timeout = 3600.0001;", "x:1: ", "out of range");
+	assert_top_refused("drain_timeout = 9223372036854775807L;", "x:1: ", "out of range");
+	assert_top_refused("drain_timeout = 1e308;", "x:1: ", "out of range");
+	assert_entry_refused(
+		"timeouts: { linger = 0; };",
+		"x:3: ", "timeouts.linger = 0 is out of range; write a number from 0.1 to 60.0 s");
+	assert_entry_refused("timeouts: {\nlinger = 60.0004; };",
+			     "x:4: ", "timeouts.linger = 60.0004 is out of range");
+	assert_entry_refused(
+		"options: { tcp_keepidle = 0; };",
+		"x:3: ", "options.tcp_keepidle = 0 is out of range; write an integer from 1 to ");
+	assert_entry_refused("options: { so_linger = -2; };", "x:3: ", "out of range");
+}
+
+static void test_numbers_that_libconfig_wraps(void **state)
+{
+	(void)state;
+	assert_top_refused("workers = 4294967297;", "x:1: ", "32 bits; write 4294967297L");
+	assert_top_refused("workers = 99999999999999999999L;", "x:1: ", "64 bits");
+	assert_top_refused("workers = 0x100000001;", "x:1: ", "32 bits");
+	assert_top_refused("drain_timeout = 1e400;", "x:1: ", "out of range");
+	/* The key is not blamed for what stands in for its value. */
+	assert_entry_refused("timeouts: { linger =\n1e400; };",
+			     "x:4: ", "out of range of a double");
+}
+
+static void test_each_option_has_its_range(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < sockopt_count; i++) {
+		const struct sockopt *row = &sockopt_table[i];
+		char text[128], start[] = "x:1: ";
+
+		if (row->type == SOCKOPT_BOOL || row->type == SOCKOPT_STRING)
+			continue;
+		if (row->max < INT64_MAX) {
+			snprintf(text, sizeof(text), "defaults: { options: { %s = %lldL; }; };",
+				 row->name, (long long)row->max + 1);
+			assert_top_refused(text, start, "out of range");
+		}
+		snprintf(text, sizeof(text), "defaults: { options: { %s = %lldL; }; };", row->name,
+			 (long long)row->min - 1);
+		assert_top_refused(text, start, "out of range");
+		snprintf(text, sizeof(text), "defaults: { options: { %s = %lldL; }; };%s",
+			 row->name, (long long)row->max, SOCKETS);
+		must_load(text);
+		assert_true(find("echo")->options[i].value.number == row->max);
+	}
+}
+
+static void refuse_name(const char *name, const char *words)
+{
+	auto_free char *text = NULL;
+
+	assert_true(asprintf(&text, "sockets = (\n{ name = \"%s\";\nhandler = \"echo\"; } );",
+			     name) > 0);
+	assert_refused(text, "x:2: ", words);
+}
+
+static void test_names(void **state)
+{
+	char name[257];
+	auto_free char *text = NULL;
+
+	(void)state;
+	refuse_name(
+		"",
+		"name = \"\" is not possible; write a string of 1 to 255 printable ASCII characters");
+	refuse_name("a:b", "name = \"a:b\" is not possible");
+	refuse_name("a\\nb", "name = \"a\\x0ab\" is not possible");
+	refuse_name("\xc3\xa4", "name = \"\\xc3\\xa4\" is not possible");
+	refuse_name("\\x7f", "is not possible");
+	refuse_name("\\xff", "is not possible");
+	memset(name, 'n', 256);
+	name[256] = '\0';
+	refuse_name(name, "is not possible");
+	name[255] = '\0';
+	assert_true(asprintf(&text, "sockets = ( { name = \"%s\"; handler = \"echo\"; } );", name) >
+		    0);
+	must_load(text);
+	find(name);
+	/* Strings side by side are one. */
+	must_load("sockets = ( { name = \"a\" \"b\"; handler = \"echo\"; } );");
+	find("ab");
+	teardown(NULL);
+
+	assert_refused("sockets = ( { name = \"a\"; handler = \"\"; } );",
+		       "x:1: ", "handler = \"\" is not possible");
+	assert_entry_refused("options: { tcp_congestion = \"\"; };",
+			     "x:3: ", "options.tcp_congestion = \"\" is not possible");
+	assert_entry_refused("options: { tcp_congestion = \"sixteen_is_long_\"; };",
+			     "x:3: ", "is not possible");
+	assert_entry_refused("options: { tcp_congestion = \"a b\"; };", "x:3: ", "is not possible");
+	assert_entry_refused("options: { tcp_congestion = \"a\\\"b\"; };",
+			     "x:3: ", "is not possible");
+}
+
+static void test_required(void **state)
+{
+	(void)state;
+	assert_refused("workers = 1;", "x: ", "no sockets; write sockets = (");
+	assert_refused("", "x: ", "nothing is configured");
+	assert_refused("# x", "x: ", "nothing is configured");
+	assert_refused("\nsockets = ( );", "x:2: ", "sockets is empty; write at least one");
+	assert_refused("sockets = (\n{ name = \"a\"; } );",
+		       "x:2: ", "has no handler; write handler = \"...\"");
+	assert_refused("sockets = (\n{ handler = \"echo\"; } );",
+		       "x:2: ", "has no name; write name = \"...\"");
+}
+
+static void test_duplicates(void **state)
+{
+	(void)state;
+	assert_refused(
+		"sockets = (\n{ name = \"a\"; handler = \"x\"; },\n{ name = \"b\"; handler = \"x\"; },\n{\nname = \"a\"; handler = \"y\"; } );",
+		"x:5: ", "the name \"a\" is taken by the entry at x:2");
+	assert_refused("workers = 1;\nworkers = 1;\n" SOCKETS,
+		       "x:2: ", "\"workers\" is already set in the same place at x:1");
+	assert_refused(SOCKETS "\n" SOCKETS,
+		       "x:2: ", "\"sockets\" is already set in the same place at x:1");
+	assert_entry_refused("options: { tcp_nodelay = true;\ntcp_nodelay = true; };",
+			     "x:4: ", "\"tcp_nodelay\" is already set in the same place at x:3");
+	assert_entry_refused("options: { };\noptions: { };",
+			     "x:4: ", "\"options\" is already set in the same place at x:3");
+}
+
+/* What passes our grammar and not libconfig's. */
+static void test_libconfig_has_the_last_word(void **state)
+{
+	(void)state;
+	assert_top_refused("\na = [1, \"b\"];",
+			   "x:2: ", "mismatched element type in array, says libconfig");
+	assert_top_refused("a = [\n(1)];", "x:2: ", "syntax error, says libconfig");
+}
+
+static void test_all_problems_at_once(void **state)
+{
+	static const char *const expected[] = {
+		"x:2: the number 99999999999 needs over 32 bits",
+		"x:3: drain_timeout is true or false",
+		"x:4: an entry of sockets is a group",
+		"x:5: this entry of sockets has no handler",
+		"x:5: unknown key \"port\"",
+		"x:6: this entry of sockets has no handler",
+		"x:6: the name \"a\" is taken by the entry at x:5",
+		"x:8: options.tcp_nodelay is an integer",
+		"x:9: unknown key \"so_keepaliv\"",
+		"x:10: unknown key \"banana\"",
+	};
+
+	(void)state;
+	assert_int_equal(
+		load("\nworkers = 99999999999;\ndrain_timeout = true;\n"
+		     "sockets = ( 5,\n{ name = \"a\"; port = 80; },\n{ name = \"a\"; } );\n"
+		     "defaults: { options: {\ntcp_nodelay = 1;\nso_keepaliv = true; }; };\nbanana = 1;"),
+		-EINVAL);
+	print_report();
+	assert_int_equal(report.n_lines, ARRAY_SIZE(expected));
+	for (size_t i = 0; i < ARRAY_SIZE(expected); i++)
+		assert_memory_equal(report.lines[i], expected[i], strlen(expected[i]));
+}
+
+/* A report that already has lines is no reason to refuse. */
+static void test_earlier_problems_of_others(void **state)
+{
+	(void)state;
+	report_add(&report, "something else");
+	assert_int_equal(load(SOCKETS), 0);
+	assert_int_equal(report.n_lines, 1);
+}
+
+static void test_too_many_keys(void **state)
+{
+	auto_free char *text = NULL;
+	size_t size;
+	FILE *stream = open_memstream(&text, &size);
+
+	(void)state;
+	for (int i = 0; i < 20000; i++)
+		fprintf(stream, "k%d = 1;\n", i);
+	fclose(stream);
+	assert_refused(text, "x:257: ", "too many keys in one group; there may be 256");
+}
+
+static void test_references(void **state)
+{
+	(void)state;
+	must_load(SOCKETS);
+	assert_ptr_equal(settings_ref(settings), settings);
+	assert_null(settings_unref(settings));
+	assert_string_equal(settings->sockets[0].name, "echo");
+	assert_null(settings_unref(NULL));
+}
+
+static void assert_same_value(const struct settings_option *a, const struct settings_option *b)
+{
+	assert_int_equal(a->set, b->set);
+	assert_true(a->value.number == b->value.number);
+	assert_string_equal(a->value.string, b->value.string);
+}
+
+static void assert_same(const struct settings *a, const struct settings *b)
+{
+	assert_int_equal(a->workers, b->workers);
+	assert_int_equal(a->drain_ms, b->drain_ms);
+	assert_int_equal(a->n_sockets, b->n_sockets);
+	for (size_t i = 0; i < a->n_sockets; i++) {
+		const struct settings_socket *x = &a->sockets[i], *y = &b->sockets[i];
+
+		assert_string_equal(x->name, y->name);
+		assert_string_equal(x->handler, y->handler);
+		assert_int_equal(x->linger_ms, y->linger_ms);
+		assert_int_equal(x->log_connections, y->log_connections);
+		for (size_t o = 0; o < sockopt_count; o++)
+			assert_same_value(&x->options[o], &y->options[o]);
+	}
+}
+
+static char *dump(void)
+{
+	size_t size;
+	char *text;
+	FILE *stream = open_memstream(&text, &size);
+
+	settings_dump(settings, stream);
+	fclose(stream);
+	return text;
+}
+
+static void test_dump_loads_again(void **state)
+{
+	auto_free char *first = NULL, *second = NULL;
+	struct settings *original;
+
+	(void)state;
+	must_load(
+		"workers = 3; drain_timeout = 0.125;\n"
+		"defaults: { timeouts: { linger = 59.999; }; options: { tcp_nodelay = false; }; };\n"
+		"sockets = ( { name = \"a \\\"\\\\ b\"; handler = \"echo\"; log: { connections = false; };\n"
+		"  options: { tcp_congestion = \"reno\"; so_linger = -1; so_keepalive = true;\n"
+		"             so_max_pacing_rate = 5000000000L; }; },\n"
+		"  { name = \"b\"; handler = \"echo\"; } );");
+	original = steal(&settings);
+	settings = original;
+	first = dump();
+	settings = NULL;
+	must_load(first);
+	assert_same(original, settings);
+	settings_unref(original);
+
+	assert_non_null(strstr(first, "drain_timeout = 0.125;\n"));
+	assert_non_null(strstr(first, "linger = 59.999;\n"));
+	assert_non_null(strstr(first, "tcp_nodelay = false; # x:2\n"));
+	assert_non_null(strstr(first, "tcp_congestion = \"reno\"; # x:4\n"));
+	second = dump();
+	assert_int_equal(strlen(first) > 0, strlen(second) > 0);
+}
+
+static void test_dump_says_what_is_built_in(void **state)
+{
+	auto_free char *text = NULL;
+
+	(void)state;
+	must_load(SOCKETS);
+	text = dump();
+	assert_non_null(strstr(text, "tcp_nodelay = true; # built in\n"));
+	assert_null(strstr(text, "so_keepalive"));
+}
+
+/* Every option with its largest value, so that each format is written and read once. */
+static void test_dump_of_all_options(void **state)
+{
+	auto_free char *text = NULL, *first = NULL;
+	struct settings *original;
+	size_t size;
+	FILE *stream = open_memstream(&text, &size);
+
+	(void)state;
+	fputs("defaults: { options: {\n", stream);
+	for (size_t i = 0; i < sockopt_count; i++) {
+		const struct sockopt *row = &sockopt_table[i];
+
+		if (row->type == SOCKOPT_BOOL)
+			fprintf(stream, "%s = true;\n", row->name);
+		else if (row->type == SOCKOPT_STRING)
+			fprintf(stream, "%s = \"%.*s\";\n", row->name, (int)row->max,
+				"lo0123456789abcdef");
+		else
+			fprintf(stream, "%s = %lldL;\n", row->name, (long long)row->max);
+	}
+	fputs("}; };" SOCKETS, stream);
+	fclose(stream);
+	must_load(text);
+	original = steal(&settings);
+	settings = original;
+	first = dump();
+	settings = NULL;
+	must_load(first);
+	assert_same(original, settings);
+	settings_unref(original);
+}
+
+static void shipped_path(char *out, size_t size)
+{
+	const char *srcdir = getenv("top_srcdir");
+
+	if (!srcdir)
+		srcdir = getenv("srcdir");
+	snprintf(out, size, "%s/etc/simple-server.conf", srcdir ? srcdir : ".");
+}
+
+static char *read_shipped(void)
+{
+	char path[4096], line[1024];
+	size_t size;
+	char *text;
+	FILE *file, *stream = open_memstream(&text, &size);
+
+	shipped_path(path, sizeof(path));
+	file = fopen(path, "re");
+	if (!file)
+		fail_msg("%s is not there; set top_srcdir", path);
+	while (fgets(line, sizeof(line), file))
+		fputs(line, stream);
+	fclose(file);
+	fclose(stream);
+	return text;
+}
+
+/* What `sed 's,^\([[:blank:]]*\)//,\1,'` does, in place. */
+static void uncomment(char *text)
+{
+	char *out = text, *at = text;
+
+	while (*at) {
+		size_t blanks = strspn(at, " \t"), rest;
+
+		memmove(out, at, blanks);
+		out += blanks;
+		at += blanks;
+		if (strncmp(at, "//", 2) == 0)
+			at += 2;
+		rest = strcspn(at, "\n");
+		rest += at[rest] == '\n';
+		memmove(out, at, rest);
+		out += rest;
+		at += rest;
+	}
+	*out = '\0';
+}
+
+static void test_shipped_file_is_the_defaults(void **state)
+{
+	char path[4096];
+	struct settings *defaults;
+
+	(void)state;
+	must_load(SOCKETS);
+	defaults = steal(&settings);
+	shipped_path(path, sizeof(path));
+	assert_int_equal(settings_load(path, NULL, &settings, &report), 0);
+	assert_same(defaults, settings);
+	assert_string_equal(settings->path, path);
+	settings_unref(defaults);
+}
+
+/* The values behind the comment marks are the defaults; those of the kernel are only shown. */
+static void test_shipped_file_shows_the_defaults(void **state)
+{
+	auto_free char *text = read_shipped();
+	struct settings *defaults;
+	const struct settings_socket *was, *is;
+
+	(void)state;
+	must_load(SOCKETS);
+	defaults = steal(&settings);
+	uncomment(text);
+	must_load(text);
+
+	assert_int_equal(settings->workers, defaults->workers);
+	assert_int_equal(settings->drain_ms, defaults->drain_ms);
+	assert_int_equal(settings->n_sockets, defaults->n_sockets);
+	was = &defaults->sockets[0];
+	is = find("echo");
+	assert_int_equal(is->linger_ms, was->linger_ms);
+	assert_int_equal(is->log_connections, was->log_connections);
+	for (size_t i = 0; i < sockopt_count; i++) {
+		if (!is->options[i].set)
+			fail_msg("%s is not shown", sockopt_table[i].name);
+		if (was->options[i].set)
+			assert_same_value(&was->options[i], &is->options[i]);
+	}
+	settings_unref(defaults);
+}
+
+/* How many lines set the key, behind a comment mark or not. */
+static int count_lines(const char *text, const char *key)
+{
+	size_t length = strlen(key);
+	int n = 0;
+
+	for (const char *line = text; *line; line += strcspn(line, "\n"), line += *line == '\n') {
+		const char *at = line + strspn(line, " \t");
+
+		if (strncmp(at, "//", 2) == 0)
+			at += 2;
+		at += strspn(at, " \t");
+		if (strncmp(at, key, length) == 0 &&
+		    strncmp(at + length + strspn(at + length, " "), "=", 1) == 0)
+			n++;
+	}
+	return n;
+}
+
+static char *list_options(void)
+{
+	size_t size;
+	char *text;
+	FILE *stream = open_memstream(&text, &size);
+
+	settings_list_options(stream);
+	fclose(stream);
+	return text;
+}
+
+static void test_shipped_file_has_each_key_once(void **state)
+{
+	auto_free char *text = read_shipped(), *keys = list_options();
+	int n = 0;
+
+	(void)state;
+	for (char *line = strtok(keys, "\n"); line; line = strtok(NULL, "\n"), n++) {
+		char *key = line;
+
+		line[strcspn(line, " ")] = '\0';
+		if (strchr(key, '.'))
+			key = strchr(key, '.') + 1;
+		if (count_lines(text, key) != 1)
+			fail_msg("%s stands there %d times", key, count_lines(text, key));
+	}
+	assert_int_equal(n, 6 + sockopt_count);
+}
+
+static void test_shipped_file_explains_the_options_as_the_table_does(void **state)
+{
+	auto_free char *text = read_shipped();
+
+	(void)state;
+	for (size_t i = 0; i < sockopt_count; i++)
+		if (!strstr(text, sockopt_table[i].help))
+			fail_msg("%s: no line \"# %s\"", sockopt_table[i].name,
+				 sockopt_table[i].help);
+}
+
+static void test_list_of_options(void **state)
+{
+	auto_free char *text = list_options();
+
+	(void)state;
+	assert_non_null(strstr(text, "workers "));
+	assert_non_null(strstr(text, "0..1024"));
+	assert_non_null(strstr(text, "0.1..60.0 "));
+	assert_non_null(strstr(text, "\noptions.tcp_nodelay "));
+	assert_non_null(strstr(text, " required "));
+	assert_non_null(strstr(text, " kernel "));
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		TEST(test_defaults),
+		TEST(test_built_in_values_are_what_they_say),
+		TEST(test_values),
+		TEST(test_narrower_overrides_wider),
+		TEST(test_option_types),
+		TEST(test_unknown_keys),
+		TEST(test_keys_in_the_wrong_place),
+		TEST(test_wrong_types),
+		TEST(test_ranges),
+		TEST(test_numbers_that_libconfig_wraps),
+		TEST(test_each_option_has_its_range),
+		TEST(test_names),
+		TEST(test_required),
+		TEST(test_duplicates),
+		TEST(test_libconfig_has_the_last_word),
+		TEST(test_all_problems_at_once),
+		TEST(test_earlier_problems_of_others),
+		TEST(test_too_many_keys),
+		TEST(test_references),
+		TEST(test_dump_loads_again),
+		TEST(test_dump_says_what_is_built_in),
+		TEST(test_dump_of_all_options),
+		TEST(test_shipped_file_is_the_defaults),
+		TEST(test_shipped_file_shows_the_defaults),
+		TEST(test_shipped_file_has_each_key_once),
+		TEST(test_shipped_file_explains_the_options_as_the_table_does),
+		TEST(test_list_of_options),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

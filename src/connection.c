@@ -1,16 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * See connection.h. What always holds between two turns of a connection:
- * - source.events has EPOLLIN, RDHUP, HUP or ERR exactly when another recv() may tell something
- * new;
- * - `output` is empty, or the kernel takes no more and EPOLLOUT will come (a short send() has told
- * it to report room). While it is not empty the connection is not read;
+ * - source.events has one of READABLE exactly when another recv() may tell something new;
+ * - `output` is empty, or the kernel takes no more and EPOLLOUT will come: a short send() has told
+ * it to report room. While it is not empty the connection is not read;
  * - a connection that may go on without a new edge is on the loop's list to be called again.
  *
  * The registration is edge-triggered in both directions and never changed. A read that does not
- * fill the buffer has emptied the socket, which saves the recv() that would say EAGAIN; but only
- * while no EPOLLRDHUP was seen, or the end of the stream would be missed (it makes no edge of its
- * own).
+ * fill the buffer has emptied the socket, which saves the recv() that would say EAGAIN. Two things
+ * end a read early and make no edge of their own for what is behind them: the end of the stream and
+ * the mark of urgent data. While EPOLLRDHUP or EPOLLPRI is known, a short read proves nothing.
  */
 #include <assert.h>
 #include <errno.h>
@@ -22,8 +21,8 @@
 #include "journal.h"
 #include "syscall.h"
 
-#define CONNECTION_MASK (EPOLLIN | EPOLLOUT | EPOLLRDHUP | (uint32_t)EPOLLET)
-#define ENDING          ((uint32_t)(EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+#define CONNECTION_MASK (EPOLLIN | EPOLLPRI | EPOLLOUT | EPOLLRDHUP | (uint32_t)EPOLLET)
+#define ENDING          ((uint32_t)(EPOLLPRI | EPOLLRDHUP | EPOLLHUP | EPOLLERR))
 #define READABLE        ((uint32_t)EPOLLIN | ENDING)
 #define WRITABLE        ((uint32_t)(EPOLLOUT | EPOLLHUP | EPOLLERR))
 

@@ -40,6 +40,7 @@ else
 	echo_config v4 local several siblings
 fi
 check 'it starts with every kind of stream socket' start_server "$@" || exit
+start_fds=$(fds "$DAEMON_PID")
 
 last_status() {
 	grep '^STATUS=' "$NOTIFY_LOG" | tail -n 1 | grep -Eq -e "$1"
@@ -104,8 +105,6 @@ check 'a connection that sends nothing and ends is no trouble' nc -z 127.0.0.1 "
 
 check 'short connections' "$client" "$TARGET_v4" churn 2000
 check 'connections that end by a reset' "$client" "$TARGET_v4" reset 1000
-start_fds=$(fds "$DAEMON_PID")
-
 check '1000 connections of random sizes up to 1 MiB with pauses and half-close' \
 	"$client" "$TARGET_v4" random 1000 1
 check '200 connections of random sizes, AF_UNIX' "$client" "$TARGET_local" random 200 2

@@ -89,15 +89,15 @@ int listeners_add(struct listeners *listeners, int fd, const char *name,
 		  const struct services *services, bool unknown_ok, struct report *report)
 {
 	char escaped[REPORT_ESCAPED_MAX];
-	const char *wrong = wrong_kind(fd);
 	struct service *service = services_find(services, name);
 
+	if (!service && unknown_ok)
+		return 0;
+	const char *wrong = wrong_kind(fd);
 	if (wrong) {
 		report_add(report, "fd %d (%s) %s", fd, report_escape(escaped, name), wrong);
 		return -EINVAL;
 	}
-	if (!service && unknown_ok)
-		return 0;
 	if (!service) {
 		unknown_name(fd, name, services, report);
 		return -EINVAL;

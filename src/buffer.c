@@ -14,7 +14,8 @@
 
 static struct buffer *make_room(struct buffer *queue, size_t length)
 {
-	size_t size = buffer_size(queue), capacity = queue ? queue->capacity : BUFFER_MIN;
+	/* Twice the room, also when less would do: else a nearly full queue is copied each time. */
+	size_t size = buffer_size(queue), capacity = queue ? queue->capacity * 2 : BUFFER_MIN;
 
 	if (length > SIZE_MAX / 4 - size)
 		return NULL;

@@ -7,158 +7,52 @@
  * - a connection that may go on without a new edge is on the loop's list to be called again.
  *
  * The registration is edge-triggered in both directions and never changed. A read that does not
- * fill the buffer has emptied the socket, which saves the recv() that would say EAGAIN. Two things
- * end a read early and make no edge of their own for what is behind them: the end of the stream and
- * the mark of urgent data. While EPOLLRDHUP or EPOLLPRI is known, a short read proves nothing.
+ * fill the buffer has emptied the socket, which saves the recv() that would say EAGAIN. What ends a
+ * read early makes no edge of its own for what is behind it: on TCP the end of the stream and the
+ * mark of urgent data, which EPOLLRDHUP and EPOLLPRI announce; on AF_UNIX a message with
+ * descriptors or of another sender, which nothing announces, so there a short read never proves
+ * anything.
  */
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
-#include <syslog.h>
 #include <unistd.h>
 
-#include "connection.h"
-#include "journal.h"
+#include "connection-private.h"
 #include "syscall.h"
 
 #define CONNECTION_MASK (EPOLLIN | EPOLLPRI | EPOLLOUT | EPOLLRDHUP | (uint32_t)EPOLLET)
-#define ENDING          ((uint32_t)(EPOLLPRI | EPOLLRDHUP | EPOLLHUP | EPOLLERR))
-#define READABLE        ((uint32_t)EPOLLIN | ENDING)
-#define WRITABLE        ((uint32_t)(EPOLLOUT | EPOLLHUP | EPOLLERR))
 
-#define READS_PER_TURN 4     /* 256 KiB; then it is another connection's turn */
+#define READS_PER_TURN 4 /* 256 KiB; then it is another connection's turn */
+#define DISCARD_SIZE   (1 << 20)
 #define LINGER_BYTES   65536 /* dropped after the polite close; who sends more is reset */
-
-enum connection_flags {
-	OPENED = 1 << 0,   /* a member; open() has returned 0 */
-	CLOSING = 1 << 1,  /* no more callbacks but close(); there is no input any more */
-	FAILED = 1 << 2,   /* to be ended at the end of this turn, for `reason` */
-	EOF_SEEN = 1 << 3, /* recv() has returned 0 */
-	SHUT = 1 << 4,     /* our FIN is out: dropping what still comes */
-};
-
-struct ss_connection {
-	struct loop_source source;
-	struct list member;
-	struct connection_set *set;
-	struct service *service;
-	void *state;
-	struct buffer *output; /* queued by ss_write() */
-	union {
-		struct buffer *input; /* not consumed by data() */
-		size_t dropped;       /* once CLOSING */
-	};
-	uint64_t id;
-	uint64_t bytes_in, bytes_out;
-	int64_t began; /* loop time, ms */
-	struct peer peer;
-	uint16_t flags;
-	uint8_t reason; /* enum ss_reason */
-};
-
-/* Memory of an idle connection: this and malloc's header of 8 bytes, rounded up to 16. */
-_Static_assert(sizeof(struct ss_connection) <= 168, "an idle connection has grown");
 
 static _Atomic uint64_t last_id;
 
-static void fail(struct ss_connection *c, enum ss_reason reason)
+static void check_input(struct ss_connection *c)
 {
-	if (c->flags & FAILED)
-		return;
-	c->flags |= FAILED;
-	c->reason = (uint8_t)reason;
+	if (buffer_size(c->input) > SS_INPUT_MAX)
+		connection_fail(c, SS_INPUT_FULL);
 }
 
-static slow_path void fail_errno(struct ss_connection *c, int error)
+/* What waits is the handler's until it returns, even if it closes the connection. */
+void connection_deliver_waiting(struct ss_connection *c)
 {
-	switch (error) {
-	case ECONNRESET:
-	case EPIPE:
-		fail(c, SS_RESET);
-		break;
-	case ETIMEDOUT:
-	case EHOSTUNREACH:
-	case ENETUNREACH:
-		fail(c, SS_PEER_TIMEOUT);
-		break;
-	case ENOMEM:
-	case ENOBUFS:
-		fail(c, SS_NO_MEMORY);
-		break;
-	default:
-		fail(c, SS_ERROR);
+	struct buffer *waiting = steal(&c->input);
+	size_t size = buffer_size(waiting);
+	size_t used = c->service->handler->data(c, buffer_bytes(waiting), size);
+
+	assert(used <= size);
+	if (c->flags & CLOSING) { /* c->input is c->dropped now */
+		buffer_free(&waiting);
+		return;
 	}
+	buffer_consume(&waiting, used);
+	c->input = waiting;
+	check_input(c);
 }
 
-static void log_end(const struct ss_connection *c, int64_t duration_ms)
-{
-	char peer[PEER_MAX];
-	const struct settings_socket *section = c->service->section;
-
-	if (!section->log_connections || !journal_admit(JOURNAL_CONNECTION))
-		return;
-	struct journal_fields fields = {
-		.socket = section->name,
-		.handler = c->service->handler->name,
-		.peer = peer_format(peer, &c->peer),
-		.reason = connection_reason_name(c->reason),
-		.connection = c->id,
-		.bytes_in = c->bytes_in,
-		.bytes_out = c->bytes_out,
-		.duration_us = (uint64_t)duration_ms * 1000,
-	};
-	journal_log(JOURNAL_CONNECTION, LOG_INFO, &fields,
-		    "%s: connection %llu from %s ended: %s; %llu bytes in, %llu out, %.3f s",
-		    fields.socket, (unsigned long long)c->id, peer, fields.reason,
-		    (unsigned long long)c->bytes_in, (unsigned long long)c->bytes_out,
-		    (double)duration_ms / 1000);
-}
-
-static void release(struct loop_source *source)
-{
-	free(container_of(source, struct ss_connection, source));
-}
-
-/* The only place where a connection ends: EPOLL_CTL_DEL first, memory after the batch. */
-static void end(struct ss_connection *c, enum ss_reason reason)
-{
-	struct connection_set *set = c->set;
-	int fd = c->source.fd;
-
-	c->reason = (uint8_t)reason;
-	if (c->flags & OPENED && c->service->handler->close)
-		c->service->handler->close(c, reason);
-	log_end(c, set->loop->now - c->began);
-	loop_remove(set->loop, &c->source, release);
-	close(fd);
-	list_del(&c->member);
-	buffer_free(&c->output);
-	if (!(c->flags & CLOSING))
-		buffer_free(&c->input);
-	atomic_fetch_add_explicit(&c->service->bytes_in, c->bytes_in, memory_order_relaxed);
-	atomic_fetch_add_explicit(&c->service->bytes_out, c->bytes_out, memory_order_relaxed);
-	atomic_fetch_add_explicit(&c->service->ended, 1, memory_order_relaxed);
-	atomic_fetch_sub_explicit(&set->count, 1, memory_order_relaxed);
-	if (set->ended)
-		set->ended(set);
-}
-
-/* Gives all that waits in c->input to the handler, and takes out what it consumed. */
-static void deliver_waiting(struct ss_connection *c)
-{
-	size_t waiting = buffer_size(c->input);
-	size_t used = c->service->handler->data(c, buffer_bytes(c->input), waiting);
-
-	assert(used <= waiting);
-	if (c->flags & CLOSING)
-		return;
-	if (used == 0 && waiting >= SS_INPUT_MAX)
-		fail(c, SS_INPUT_FULL);
-	buffer_consume(&c->input, used);
-}
-
-/* `used` of the bytes are done with; or there was already input that waits, and they go behind it.
- */
+/* `used` of the bytes are done with; or there was input that waits, and they go behind it. */
 static slow_path void deliver_rest(struct ss_connection *c, const unsigned char *bytes,
 				   size_t length, size_t used)
 {
@@ -166,9 +60,11 @@ static slow_path void deliver_rest(struct ss_connection *c, const unsigned char 
 
 	assert(used <= length);
 	if (buffer_append(&c->input, bytes + used, length - used) < 0)
-		fail(c, SS_NO_MEMORY);
+		connection_fail(c, SS_NO_MEMORY);
 	else if (waited)
-		deliver_waiting(c);
+		connection_deliver_waiting(c);
+	else
+		check_input(c);
 }
 
 static void deliver(struct ss_connection *c, const unsigned char *bytes, size_t length)
@@ -192,99 +88,78 @@ static void deliver_eof(struct ss_connection *c)
 		ss_close(c);
 }
 
+/* While the answer still goes out, the time-out of writing bounds it. */
 static slow_path void drop(struct ss_connection *c, size_t length)
 {
 	c->dropped += length;
-	if (c->dropped > LINGER_BYTES)
-		fail(c, SS_LINGER_TIMEOUT);
+	if (c->flags & SHUT && c->dropped > LINGER_BYTES)
+		connection_give_up(c);
 }
 
 /* recv() gave no bytes: the end (0), nothing for now, or an error (-errno). */
 static slow_path void read_nothing(struct ss_connection *c, ssize_t n)
 {
+	bool gone = c->source.events & EPOLLHUP;
+
 	if (n == 0 || n == -EAGAIN)
 		c->source.events &= ~READABLE;
 	if (n == 0)
 		deliver_eof(c);
+	/* tcp(7) does not say it: behind a FIN recv() gives 0 even after a reset. */
+	if (n == 0 && gone && !(c->flags & CLOSING))
+		connection_fail(c, c->peer.is_unix ? SS_PEER_CLOSED : SS_RESET);
+	else if (n == 0)
+		return;
 	else if (n != -EAGAIN && n != -EINTR)
-		fail_errno(c, (int)-n);
+		connection_fail_errno(c, (int)-n);
 }
 
-static inline void read_once(struct ss_connection *c)
+/* Not more than a second's worth: it waits for no longer than that, and then its deadlines are
+ * seen. */
+static size_t paced_size(const struct ss_connection *c, size_t most)
+{
+	int64_t rate = c->service->section->limits.bandwidth;
+
+	return c->flags & LIMITED && (size_t)rate < most ? (size_t)rate : most;
+}
+
+/*
+ * tcp(7): with MSG_TRUNC the bytes are dropped in the kernel, and the length may be more than any
+ * buffer. An AF_UNIX socket would still copy, and only so much as there is room for.
+ */
+static slow_path void discard_once(struct ss_connection *c)
+{
+	bool tcp = !c->peer.is_unix;
+	size_t size = paced_size(c, tcp ? DISCARD_SIZE : CONNECTION_READ_SIZE);
+	ssize_t n = recv(c->source.fd, tcp ? NULL : c->set->input, size, tcp ? MSG_TRUNC : 0);
+
+	if (n <= 0) {
+		read_nothing(c, n < 0 ? -errno : 0);
+		return;
+	}
+	if ((size_t)n < size && tcp && !(c->source.events & UNSURE))
+		c->source.events &= ~READABLE;
+	c->bytes_in += (uint64_t)n;
+	connection_moved(c);
+}
+
+static inline void read_once(struct ss_connection *c, size_t size)
 {
 	unsigned char *input = c->set->input;
-	ssize_t n = sys_recv(c->source.fd, input, CONNECTION_READ_SIZE);
+	ssize_t n = sys_recv(c->source.fd, input, size);
 
 	if (unlikely(n <= 0)) {
 		read_nothing(c, n);
 		return;
 	}
-	if (likely(n < CONNECTION_READ_SIZE && !(c->source.events & ENDING)))
+	if (likely((size_t)n < size && !(c->source.events & UNSURE) && !c->peer.is_unix))
 		c->source.events &= ~READABLE;
 	c->bytes_in += (uint64_t)n;
+	connection_moved(c);
 	if (likely(!(c->flags & CLOSING)))
 		deliver(c, input, (size_t)n);
 	else
 		drop(c, (size_t)n);
-}
-
-/* How many bytes the kernel took; 0 also after an error, which is noted. */
-static size_t send_some(struct ss_connection *c, const void *bytes, size_t length)
-{
-	ssize_t n;
-
-	do
-		n = sys_send(c->source.fd, bytes, length);
-	while (n == -EINTR);
-	if (n > 0)
-		c->bytes_out += (uint64_t)n;
-	else if (n < 0 && n != -EAGAIN)
-		fail_errno(c, (int)-n);
-	return n > 0 ? (size_t)n : 0;
-}
-
-static void flush(struct ss_connection *c)
-{
-	c->source.events &= ~(uint32_t)EPOLLOUT;
-	while (c->output) {
-		size_t sent = send_some(c, buffer_bytes(c->output), buffer_size(c->output));
-		if (sent == 0)
-			return;
-		buffer_consume(&c->output, sent);
-	}
-	if (!(c->flags & CLOSING) && c->service->handler->writable)
-		c->service->handler->writable(c);
-	if (!(c->flags & (FAILED | CLOSING)) && c->input && !c->output)
-		deliver_waiting(c);
-}
-
-/* Our FIN goes out; then the peer has its time to finish. */
-static void shut(struct ss_connection *c)
-{
-	c->flags |= SHUT;
-	shutdown(c->source.fd, SHUT_WR);
-	loop_arm(c->set->loop, &c->source, c->service->section->linger_ms);
-}
-
-/* It has failed or is closing: the next step towards the end. */
-static slow_path void settle(struct ss_connection *c)
-{
-	if (c->flags & FAILED || (!c->output && c->flags & EOF_SEEN))
-		end(c, c->reason);
-	else if (!c->output && !(c->flags & SHUT))
-		shut(c);
-}
-
-/* No more callbacks; queued bytes still go out. */
-static void begin_close(struct ss_connection *c, enum ss_reason reason)
-{
-	if (c->flags & CLOSING)
-		return;
-	buffer_free(&c->input);
-	c->dropped = 0;
-	c->flags |= CLOSING;
-	c->reason = (uint8_t)reason;
-	loop_again(c->set->loop, &c->source); /* it may not be its turn now */
 }
 
 /* The first event, in the thread that owns the connection from now on. */
@@ -293,103 +168,102 @@ static void join(struct ss_connection *c)
 	const struct ss_handler *handler = c->service->handler;
 
 	list_add_tail(&c->set->members, &c->member);
-	c->began = c->set->loop->now;
+	c->began = (uint64_t)c->set->loop->now & 0xffffffffff;
+	connection_moved(c);
 	if (handler->open && handler->open(c) < 0) {
-		fail(c, SS_REFUSED);
+		connection_fail(c, SS_REFUSED);
 		return;
 	}
 	c->flags |= OPENED;
-	if (c->set->finishing)
-		begin_close(c, SS_DRAIN);
-}
-
-static void expired(struct ss_connection *c)
-{
-	c->source.events &= ~LOOP_EXPIRED;
-	fail(c, c->reason == SS_DRAIN ? SS_DRAIN : SS_LINGER_TIMEOUT);
+	if (c->set->aborting)
+		connection_fail(c, SS_DRAIN);
+	else if (c->set->finishing)
+		connection_finish(c, SS_DRAIN);
+	else
+		connection_watch(c);
 }
 
 static bool may_read(const struct ss_connection *c)
 {
-	return c->source.events & READABLE && !c->output && !(c->flags & FAILED);
+	return c->source.events & READABLE && (!c->output || c->flags & CLOSING) &&
+	       !(c->flags & (FAILED | PACED));
 }
 
-/* What there is to do before reading, seldom anything; and whether there is reading to do then. */
-static slow_path bool prepare(struct ss_connection *c)
+/* What there is to do before reading; seldom anything. */
+static void prepare(struct ss_connection *c)
 {
 	if (!(c->flags & OPENED))
 		join(c);
 	if (c->source.events & LOOP_EXPIRED)
-		expired(c);
+		connection_expired(c);
+	if (c->source.events & (EPOLLHUP | EPOLLERR))
+		c->flags &= (uint16_t)~PACED; /* it is over: nobody waits for the pace */
 	if (c->output && c->source.events & WRITABLE && !(c->flags & FAILED))
-		flush(c);
-	return may_read(c);
+		connection_flush(c);
+	if (c->flags & WANTS && !c->output && c->source.events & WRITABLE)
+		connection_tell_writable(c);
 }
 
-/* One read has not emptied the socket. What is left after its share waits for the next turn. */
-static slow_path void read_more(struct ss_connection *c)
+/* The connection has had its bytes: it is not read until time has paid for them. */
+static void pace(struct ss_connection *c, uint64_t bytes)
 {
-	for (int reads = 1; reads < READS_PER_TURN && may_read(c); reads++)
-		read_once(c);
+	int64_t wait = pace_took(c->pace, c->service->section->limits.bandwidth, bytes,
+				 c->set->loop->now);
+
+	if (wait == 0)
+		return;
+	c->flags |= PACED;
+	loop_arm(c->set->loop, &c->source, wait);
+}
+
+static void read_any(struct ss_connection *c)
+{
+	uint64_t before = c->bytes_in;
+
+	if ((c->flags & (DISCARD | CLOSING)) == DISCARD)
+		discard_once(c);
+	else
+		read_once(c, paced_size(c, CONNECTION_READ_SIZE));
+	if ((c->flags & (LIMITED | CLOSING | FAILED)) == LIMITED)
+		pace(c, c->bytes_in - before);
+}
+
+/* Reads on after `reads` reads in this turn. What is left after its share waits for the next. */
+static slow_path void read_more(struct ss_connection *c, int reads)
+{
+	for (; reads < READS_PER_TURN && may_read(c); reads++)
+		read_any(c);
 	if (may_read(c))
 		loop_again(c->set->loop, &c->source);
+}
+
+static slow_path void special_turn(struct ss_connection *c)
+{
+	prepare(c);
+	read_more(c, 0);
 }
 
 static void on_ready(struct loop *loop, struct loop_source *source)
 {
 	struct ss_connection *c = container_of(source, struct ss_connection, source);
-	bool special = !(c->flags & OPENED) || c->output || source->events & LOOP_EXPIRED;
 
 	(void)loop;
-	if (unlikely(special) ? prepare(c) : source->events & READABLE) {
-		read_once(c);
+	if (unlikely(c->flags != OPENED || c->output || source->events & LOOP_EXPIRED)) {
+		special_turn(c);
+	} else if (source->events & READABLE) {
+		read_once(c, CONNECTION_READ_SIZE);
 		if (unlikely(source->events & READABLE))
-			read_more(c);
+			read_more(c, 1);
 	}
 	if (unlikely(c->flags & (FAILED | CLOSING)))
-		settle(c);
+		connection_settle(c);
 }
 
-/* After a send() that took `sent` of the bytes, and maybe had an error: the rest is tried, then
- * queued. */
-static slow_path int write_rest(struct ss_connection *c, const unsigned char *bytes, size_t length,
-				ssize_t sent)
+void ss_discard(struct ss_connection *c)
 {
-	size_t done = sent > 0 ? (size_t)sent : 0;
-
-	c->bytes_out += done;
-	if (!c->output && done < length)
-		done += send_some(c, bytes + done, length - done); /* brings the error, or EAGAIN */
-	if (c->flags & FAILED)
-		return -ECONNRESET;
-	if (buffer_append(&c->output, bytes + done, length - done) < 0) {
-		fail(c, SS_NO_MEMORY);
-		return -ENOMEM;
-	}
-	return 0;
-}
-
-int ss_write(struct ss_connection *c, const void *bytes, size_t length)
-{
-	if (unlikely(c->flags & (CLOSING | FAILED)))
-		return -EPIPE;
-	if (unlikely(c->output))
-		return write_rest(c, bytes, length, 0);
-	ssize_t n = sys_send(c->source.fd, bytes, length);
-	if (unlikely(n != (ssize_t)length))
-		return write_rest(c, bytes, length, n);
-	c->bytes_out += length;
-	return 0;
-}
-
-size_t ss_queued(const struct ss_connection *c)
-{
-	return buffer_size(c->output);
-}
-
-void ss_close(struct ss_connection *c)
-{
-	begin_close(c, c->flags & EOF_SEEN ? SS_PEER_CLOSED : SS_HANDLER_CLOSED);
+	c->flags |= DISCARD;
+	if (!(c->flags & CLOSING))
+		buffer_free(&c->input);
 }
 
 void ss_set_state(struct ss_connection *c, void *state)
@@ -419,7 +293,8 @@ void connection_set_deinit(struct connection_set *set)
 int connection_place(struct connection_set *set, struct service *service, int fd,
 		     const struct peer *peer)
 {
-	struct ss_connection *c = calloc(1, sizeof(*c));
+	bool limited = service->section->limits.bandwidth > 0;
+	struct ss_connection *c = calloc(1, sizeof(*c) + (limited ? sizeof(struct pace) : 0));
 
 	if (!c) {
 		close(fd);
@@ -430,13 +305,12 @@ int connection_place(struct connection_set *set, struct service *service, int fd
 	c->set = set;
 	c->service = service;
 	c->peer = *peer;
+	c->flags = limited ? LIMITED : 0;
 	c->id = 1 + atomic_fetch_add_explicit(&last_id, 1, memory_order_relaxed);
 	atomic_fetch_add_explicit(&set->count, 1, memory_order_relaxed);
-	atomic_fetch_add_explicit(&service->accepted, 1, memory_order_relaxed);
 	int r = loop_add(set->loop, &c->source, CONNECTION_MASK);
 	if (r < 0) {
 		atomic_fetch_sub_explicit(&set->count, 1, memory_order_relaxed);
-		atomic_fetch_sub_explicit(&service->accepted, 1, memory_order_relaxed);
 		close(fd);
 		free(c);
 	}
@@ -448,32 +322,14 @@ void connection_set_finish(struct connection_set *set)
 	set->finishing = true;
 	list_for_each (l, &set->members) {
 		struct ss_connection *c = container_of(l, struct ss_connection, member);
-		begin_close(c, SS_DRAIN);
-		loop_arm(set->loop, &c->source, c->service->section->linger_ms);
+		connection_finish(c, SS_DRAIN);
 	}
 }
 
 void connection_set_abort(struct connection_set *set)
 {
-	set->finishing = true;
+	set->finishing = set->aborting = true;
 	while (!list_empty(&set->members))
-		end(container_of(set->members.next, struct ss_connection, member), SS_DRAIN);
-}
-
-const char *connection_reason_name(enum ss_reason reason)
-{
-	static const char *const names[] = {
-		[SS_PEER_CLOSED] = "peer-closed",
-		[SS_HANDLER_CLOSED] = "handler-closed",
-		[SS_LINGER_TIMEOUT] = "linger-timeout",
-		[SS_RESET] = "reset",
-		[SS_PEER_TIMEOUT] = "peer-timeout",
-		[SS_REFUSED] = "refused",
-		[SS_INPUT_FULL] = "input-full",
-		[SS_NO_MEMORY] = "no-memory",
-		[SS_DRAIN] = "drain",
-		[SS_ERROR] = "error",
-	};
-
-	return names[reason];
+		connection_end(container_of(set->members.next, struct ss_connection, member),
+			       SS_DRAIN);
 }

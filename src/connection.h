@@ -18,6 +18,7 @@
 
 #include "buffer.h"
 #include "loop.h"
+#include "pace.h"
 #include "peer.h"
 #include "service.h"
 
@@ -28,9 +29,11 @@ struct connection_set {
 	struct loop *loop;
 	struct list members;  /* those that have had their first event */
 	unsigned char *input; /* CONNECTION_READ_SIZE bytes */
-	bool finishing;       /* whoever still joins is ended politely at once */
-	void (*ended)(struct connection_set *set); /* NULL, or called after each end */
-	_Alignas(64) _Atomic unsigned count;       /* members, and those on their way here */
+	bool finishing;       /* whoever still joins is ended politely at once, */
+	bool aborting;        /* or without */
+	/* NULL, or called after each end. */
+	void (*ended)(struct connection_set *set, struct service *service);
+	_Alignas(64) _Atomic unsigned count; /* members, and those on their way here */
 };
 
 int connection_set_init(struct connection_set *set, struct loop *loop);

@@ -42,6 +42,7 @@ static struct event_class classes[JOURNAL_EVENTS] = {
 	[JOURNAL_STOPPED] = { "stopped", "12e0b17df05f49e39f8178e5cda41c40" },
 	[JOURNAL_CONNECTION] = { "connection", "d0f5c5176444474b89ddbd75b68b4c68" },
 	[JOURNAL_ACCEPT_PAUSED] = { "accept-paused", "db88825d866e4dd4a00ab9fc141839da" },
+	[JOURNAL_TURNED_AWAY] = { "turned-away", "6cd897e962374467ad53604f3c53f023" },
 	[JOURNAL_OPTION_DIFFERS] = { "option-differs", "5dd7dddd89f840b5ab033d39b03a0c7f" },
 	[JOURNAL_SUPPRESSED] = { "suppressed", "bb15c88566c44b2182052b21ff78ea86" },
 	[JOURNAL_ERROR] = { "error", "bf08c2a1f22d461aa282376952b59dc2" },

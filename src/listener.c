@@ -267,6 +267,25 @@ static void apply_one(struct listener *listener, size_t i, struct report *report
 		listener->per_connection[listener->n_per_connection++] = row;
 }
 
+/*
+ * limits.bandwidth of what we send is the kernel's work. What cannot be paced by it (AF_UNIX) is
+ * bounded by the pace of what we read.
+ */
+static void apply_bandwidth(const struct listener *listener, struct report *report)
+{
+	const struct settings_socket *section = listener->service->section;
+	const struct sockopt *row = sockopt_find("so_max_pacing_rate");
+	struct sockopt_value value = { .number = section->limits.bandwidth };
+
+	if (!value.number || !fits(listener, row) || section->options[row - sockopt_table].set)
+		return;
+	int r = sockopt_set(listener->fd, row, &value);
+	if (r < 0)
+		report_add(report, "%s:%d: limits.bandwidth cannot be kept on %s: %s",
+			   section->where.file, section->where.line, listener->address,
+			   strerror(-r));
+}
+
 void listeners_apply(struct listeners *listeners, struct report *report)
 {
 	for (size_t k = 0; k < listeners->count; k++) {
@@ -279,6 +298,7 @@ void listeners_apply(struct listeners *listeners, struct report *report)
 		}
 		for (size_t i = 0; i < sockopt_count; i++)
 			apply_one(listener, i, report);
+		apply_bandwidth(listener, report);
 	}
 }
 

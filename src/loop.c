@@ -21,9 +21,9 @@ static inline void read_clock(struct loop *loop)
 	struct timespec t;
 
 	clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
-	if (t.tv_nsec == loop->tick)
+	if (t.tv_nsec == loop->tick.tv_nsec && t.tv_sec == loop->tick.tv_sec)
 		return;
-	loop->tick = t.tv_nsec;
+	loop->tick = t;
 	loop->now = (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
@@ -71,7 +71,9 @@ void loop_post(struct loop *loop, struct loop_message *message)
 
 int loop_init(struct loop *loop)
 {
-	*loop = (struct loop){ .epoll_fd = -1, .wake.fd = -1, .tick = -1, .busy = INT64_MAX };
+	*loop = (struct loop){
+		.epoll_fd = -1, .wake.fd = -1, .tick.tv_nsec = -1, .busy = INT64_MAX
+	};
 	read_clock(loop);
 	list_init(&loop->again);
 	list_init(&loop->due);
@@ -162,8 +164,10 @@ static void expire(struct timer *timer, void *loop)
 	source->ready(loop, source);
 }
 
-/* How long epoll_wait() may sleep. The clock is coarse: one millisecond more avoids a turn too
- * early. */
+/*
+ * How long epoll_wait() may sleep. The clock lags by up to a tick, so that a timer may come as much
+ * early or a turn find that it is not yet time.
+ */
 static int sleep_ms(const struct loop *loop, int most)
 {
 	if (likely(loop->busy == INT64_MAX))
@@ -207,7 +211,10 @@ static inline __attribute__((always_inline)) void turn(struct loop *loop, int ti
 {
 	int n = sys_epoll_wait(loop->epoll_fd, loop->batch, LOOP_BATCH, sleep_ms(loop, timeout_ms));
 
-	assert(n >= 0 || n == -EINTR);
+	if (unlikely(n < 0)) {
+		assert(n == -EINTR);
+		n = 0;
+	}
 	read_clock(loop);
 	loop->turns++;
 	run_events(loop, n);

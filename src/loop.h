@@ -25,6 +25,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/epoll.h>
+#include <time.h>
 
 #include "list.h"
 #include "timer.h"
@@ -64,8 +65,8 @@ struct loop_message {
 struct loop {
 	int epoll_fd;
 	bool stopping;
-	int64_t now;  /* ms, CLOCK_MONOTONIC_COARSE, of this turn */
-	long tick;    /* tv_nsec of that */
+	int64_t now;          /* ms, CLOCK_MONOTONIC_COARSE, of this turn */
+	struct timespec tick; /* of that */
 	int64_t busy; /* when there is more to do than events: 0, a timer's time, INT64_MAX */
 	uint64_t turns;
 	struct list again;   /* to be called in the next turn */

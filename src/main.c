@@ -2,6 +2,7 @@
 /* Arguments and exit codes. */
 #include "config.h"
 
+#include <fcntl.h>
 #include <getopt.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -12,6 +13,7 @@
 #include "journal.h"
 #include "server.h"
 #include "settings.h"
+#include "util.h"
 
 enum mode { MODE_RUN, MODE_CHECK, MODE_DUMP, MODE_LIST_OPTIONS, MODE_HELP, MODE_VERSION };
 
@@ -96,6 +98,17 @@ static enum server_exit printed(void)
 	return SERVER_EXIT_INTERNAL;
 }
 
+/* Else a socket of ours becomes number 2, and log lines are written into it. */
+static void keep_standard_fds(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDWR);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	close_fd(fd);
+}
+
 int main(int argc, char **argv)
 {
 	struct arguments arguments = { .server.config = CONFIG_FILE_DEFAULT };
@@ -105,6 +118,7 @@ int main(int argc, char **argv)
 		fputs("Try `simple-server --help`.\n", stderr);
 		return SERVER_EXIT_USAGE;
 	}
+	keep_standard_fds();
 	journal_open(activation_has_journal() ? activation_journal : NULL);
 	switch (arguments.mode) {
 	case MODE_RUN:

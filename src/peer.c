@@ -26,13 +26,14 @@ struct peer peer_of(int fd, const union peer_address *address)
 		peer.address = address->in6.sin6_addr;
 		peer.port = address->in6.sin6_port;
 	} else {
-		struct ucred cred = { .pid = 0, .uid = (uid_t)-1 };
+		struct ucred cred = { .uid = (uid_t)-1, .gid = (gid_t)-1 };
 		socklen_t length = sizeof(cred);
 		/* Cannot fail on a connected AF_UNIX socket; uid -1 stands for "unknown". */
 		getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &length);
 		peer.is_unix = true;
 		peer.pid = cred.pid;
 		peer.uid = cred.uid;
+		peer.gid = cred.gid;
 	}
 	return peer;
 }
@@ -64,6 +65,10 @@ static void format_path(char *out, size_t size, const struct sockaddr_un *un, si
 {
 	size_t n = 0;
 	bool abstract = length > 0 && un->sun_path[0] == '\0';
+
+	/* getsockname(2) counts the final NUL of a path that fills sun_path. */
+	if (length > sizeof(un->sun_path))
+		length = sizeof(un->sun_path);
 
 	if (length == 0) {
 		snprintf(out, size, "(unnamed)");

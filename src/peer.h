@@ -18,7 +18,7 @@ struct peer {
 		struct in6_addr address;
 		struct {
 			int32_t pid;
-			uint32_t uid;
+			uint32_t uid, gid;
 		};
 	};
 	in_port_t port; /* network order */

@@ -7,6 +7,7 @@
  * finishing (each gets its FIN and its lingering close), aborting (what is left is cut).
  */
 #include <errno.h>
+#include <limits.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -30,6 +31,7 @@
 #include "worker.h"
 
 #define STATUS_INTERVAL_MS 5000
+#define FILES_BASE         16
 #define CUT_AFTER_MS       1000 /* beyond the longest lingering close */
 
 enum phase { STARTING, SERVING, DRAINING, FINISHING, ABORTING };
@@ -90,6 +92,46 @@ static void add_sockets(struct plan *plan, struct passed_fds *fds,
 			"no socket that was passed has a section in the file: there is nothing to serve");
 }
 
+/* The soft limit is low for the sake of select(2), which is not used here. */
+static void raise_file_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur == limit.rlim_max)
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
+		journal_log(JOURNAL_ERROR, LOG_NOTICE, NULL, "cannot raise RLIMIT_NOFILE: %s",
+			    strerror(errno));
+}
+
+static unsigned number_of_workers(const struct settings *settings)
+{
+	cpu_set_t cpus;
+
+	if (settings->workers > 0)
+		return (unsigned)settings->workers;
+	if (sched_getaffinity(0, sizeof(cpus), &cpus) < 0) /* EINVAL: more than 1024 CPUs */
+		return (unsigned)sysconf(_SC_NPROCESSORS_ONLN);
+	return (unsigned)CPU_COUNT(&cpus);
+}
+
+static unsigned file_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur > INT_MAX)
+		return INT_MAX;
+	return (unsigned)limit.rlim_cur;
+}
+
+/* Descriptors that are not connections: two for each loop, the listeners, the journal and the rest.
+ */
+static unsigned reserved_files(const struct settings *settings, const struct passed_fds *fds)
+{
+	return FILES_BASE + 2 * (number_of_workers(settings) + 1) + (unsigned)fds->count;
+}
+
 /*
  * Everything that can be wrong is found here, and all of it is reported. The passed descriptors are
  * taken first: a descriptor opened before that could be one of their numbers.
@@ -102,9 +144,11 @@ static void plan_make(struct plan *plan, const struct server_options *options,
 
 	*plan = (struct plan){ 0 };
 	activation_take(&fds, report);
+	raise_file_limit();
 	plan->has_sockets = fds.count > 0;
 	if (settings_load(options->config, services_check, &settings, report) == 0) {
-		if (services_init(&plan->services, settings) < 0)
+		if (services_init(&plan->services, settings, file_limit(),
+				  reserved_files(settings, &fds), report) < 0)
 			report_add(report, "%s", strerror(ENOMEM));
 		settings_unref(settings);
 		if (plan->has_sockets && !report->n_lines)
@@ -146,6 +190,8 @@ enum server_exit server_dump(const struct server_options *options)
 	print_report(&report);
 	if (good) {
 		settings_dump(plan.services.settings, stdout);
+		printf("\n// connections at once in effect: %u, with %u open files\n",
+		       plan.services.capacity->max_connections, file_limit());
 		listeners_dump(&plan.listeners, stdout);
 	}
 	report_deinit(&report);
@@ -162,6 +208,16 @@ static uint64_t accepted_in_all(const struct server *server)
 	return sum;
 }
 
+static uint64_t turned_away_in_all(const struct server *server)
+{
+	uint64_t sum = 0;
+
+	for (size_t i = 0; i < server->plan.services.count; i++)
+		for (int verdict = 0; verdict < SERVICE_VERDICTS; verdict++)
+			sum += atomic_load(&server->plan.services.list[i].turned_away[verdict]);
+	return sum;
+}
+
 static void notify_status(const struct server *server, const char *state)
 {
 	static const char *const verbs[] = {
@@ -169,11 +225,14 @@ static void notify_status(const struct server *server, const char *state)
 		[FINISHING] = "Ending",  [ABORTING] = "Ending",
 	};
 
-	activation_notify("%sSTATUS=%s: %u connections open, %llu accepted since the start; %zu "
-			  "sockets, %u workers",
-			  state, verbs[server->phase], workers_connections(&server->workers),
-			  (unsigned long long)accepted_in_all(server), server->plan.listeners.count,
-			  server->workers.count);
+	activation_notify(
+		"%sSTATUS=%s: %u connections open of at most %u, %llu accepted and %llu turned away "
+		"since the start; %zu sockets, %u workers",
+		state, verbs[server->phase], workers_connections(&server->workers),
+		server->plan.services.capacity->max_connections,
+		(unsigned long long)accepted_in_all(server),
+		(unsigned long long)turned_away_in_all(server), server->plan.listeners.count,
+		server->workers.count);
 }
 
 /* STATUS= follows the counts at a distance, and an idle server sends none. */
@@ -227,8 +286,8 @@ static int longest_linger_ms(const struct server *server)
 	int longest = 0;
 
 	for (size_t i = 0; i < server->settings->n_sockets; i++)
-		if (server->settings->sockets[i].linger_ms > longest)
-			longest = server->settings->sockets[i].linger_ms;
+		if (server->settings->sockets[i].timeouts.linger_ms > longest)
+			longest = server->settings->sockets[i].timeouts.linger_ms;
 	return longest;
 }
 
@@ -308,30 +367,6 @@ static int open_signals(void)
 	return fd < 0 ? -errno : fd;
 }
 
-/* The soft limit is low for the sake of select(2), which is not used here. */
-static void raise_file_limit(void)
-{
-	struct rlimit limit;
-
-	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur == limit.rlim_max)
-		return;
-	limit.rlim_cur = limit.rlim_max;
-	if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
-		journal_log(JOURNAL_ERROR, LOG_NOTICE, NULL, "cannot raise RLIMIT_NOFILE: %s",
-			    strerror(errno));
-}
-
-static unsigned number_of_workers(const struct settings *settings)
-{
-	cpu_set_t cpus;
-
-	if (settings->workers > 0)
-		return (unsigned)settings->workers;
-	if (sched_getaffinity(0, sizeof(cpus), &cpus) < 0) /* EINVAL: more than 1024 CPUs */
-		return (unsigned)sysconf(_SC_NPROCESSORS_ONLN);
-	return (unsigned)CPU_COUNT(&cpus);
-}
-
 static int start(struct server *server)
 {
 	static const struct workers_events events = { .ready = on_ready,
@@ -383,11 +418,12 @@ enum server_exit server_run(const struct server_options *options)
 	int notify = activation_open_notify();
 	if (notify < 0)
 		report_add(&report, "NOTIFY_SOCKET: %s", strerror(-notify));
-	raise_file_limit();
 	if (!report.n_lines && !server.plan.has_sockets)
 		report_add(&report,
 			   "no sockets were passed: this is started by systemd; use "
 			   "`systemctl start simple-server.socket`, or systemd-socket-activate");
+	if (!report.n_lines)
+		services_load(&server.plan.services, &report);
 	if (!report.n_lines)
 		listeners_apply(&server.plan.listeners, &report);
 	log_report(&report);

@@ -9,6 +9,9 @@
 #include "service.h"
 #include "util.h"
 
+/* Sources without a connection that are remembered for their rate. */
+#define SOURCES_IDLE 4096
+
 static const struct sockopt *defer_accept(void)
 {
 	return sockopt_find("tcp_defer_accept");
@@ -39,29 +42,119 @@ void services_check(const struct settings_socket *section, struct report *report
 			   option->where.file, option->where.line, handler->name);
 }
 
-int services_init(struct services *services, struct settings *settings)
+/* More than there are files for cannot hold; nothing said means as many as there are. */
+static unsigned connections_for(const struct settings *settings, unsigned files, unsigned reserved,
+				struct report *report)
+{
+	unsigned room = files > reserved ? files - reserved : 0;
+	unsigned wanted = (unsigned)settings->max_connections;
+
+	if (room == 0)
+		report_add(
+			report,
+			"the limit of open files is %u, and %u are needed beside the connections: "
+			"none is left for these; raise LimitNOFILE= of the unit",
+			files, reserved);
+	else if (wanted > room)
+		report_add(
+			report,
+			"%s: max_connections = %u cannot hold: the limit of open files is %u, and "
+			"%u are needed beside the connections; raise LimitNOFILE= of the unit, or "
+			"lower max_connections to %u",
+			settings->path, wanted, files, reserved, room);
+	return wanted ? wanted : room;
+}
+
+static void check_limits(const struct settings_socket *section, unsigned max, struct report *report)
+{
+	if ((unsigned)section->limits.connections > max)
+		report_add(
+			report,
+			"%s:%d: limits.connections = %d of \"%s\" cannot hold: all together may have "
+			"%u connections (max_connections, LimitNOFILE= of the unit)",
+			section->where.file, section->where.line, section->limits.connections,
+			section->name, max);
+}
+
+static int service_init(struct service *service, const struct settings_socket *section,
+			struct capacity *capacity)
+{
+	const struct settings_limits *limits = &section->limits;
+
+	service->section = section;
+	service->handler = handler_find(section->handler);
+	service->capacity = capacity;
+	service->max_connections = limits->connections ? (unsigned)limits->connections
+						       : capacity->max_connections;
+	service->source_limits = (struct source_limits){
+		.connections = (unsigned)limits->per_source,
+		.rate = (unsigned)limits->source_rate,
+		.burst = (unsigned)limits->source_burst,
+		.prefix_v4 = (unsigned)limits->source_prefix_v4,
+		.prefix_v6 = (unsigned)limits->source_prefix_v6,
+	};
+	pthread_mutex_init(&service->rate_lock, NULL);
+	if (service->handler->flags & SS_SPEAKS_FIRST)
+		section->options[defer_accept() - sockopt_table].set = false;
+	if (!limits->per_source && !limits->source_rate)
+		return 0;
+	service->sources = sources_new(service->max_connections + SOURCES_IDLE);
+	return service->sources ? 0 : -errno;
+}
+
+int services_init(struct services *services, struct settings *settings, unsigned files,
+		  unsigned reserved, struct report *report)
 {
 	size_t size = settings->n_sockets * sizeof(struct service);
+	int r = 0;
 
-	*services = (struct services){ .list = aligned_alloc(_Alignof(struct service), size) };
-	if (!services->list)
+	*services = (struct services){
+		.list = aligned_alloc(_Alignof(struct service), size),
+		.capacity = aligned_alloc(_Alignof(struct capacity), sizeof(struct capacity)),
+		.settings = settings_ref(settings),
+	};
+	if (!services->list || !services->capacity)
 		return -ENOMEM;
 	memset(services->list, 0, size);
-	services->settings = settings_ref(settings);
-	services->count = settings->n_sockets;
-	for (size_t i = 0; i < services->count; i++) {
-		const struct settings_socket *section = &settings->sockets[i];
-		services->list[i].section = section;
-		services->list[i].handler = handler_find(section->handler);
-		if (services->list[i].handler->flags & SS_SPEAKS_FIRST)
-			section->options[defer_accept() - sockopt_table].set = false;
+	*services->capacity = (struct capacity){
+		.max_connections = connections_for(settings, files, reserved, report),
+		.max_output = settings->max_output,
+	};
+	for (size_t i = 0; i < settings->n_sockets && r == 0; i++) {
+		check_limits(&settings->sockets[i], services->capacity->max_connections, report);
+		r = service_init(&services->list[i], &settings->sockets[i], services->capacity);
+		services->count++;
 	}
-	return 0;
+	return r;
+}
+
+static bool is_first_of_handler(const struct services *services, size_t i)
+{
+	for (size_t k = 0; k < i; k++)
+		if (services->list[k].handler == services->list[i].handler)
+			return false;
+	return true;
+}
+
+void services_load(const struct services *services, struct report *report)
+{
+	for (size_t i = 0; i < services->count; i++) {
+		const struct ss_handler *handler = services->list[i].handler;
+		if (!handler->load || !is_first_of_handler(services, i))
+			continue;
+		int r = handler->load();
+		if (r < 0)
+			report_add(report, "handler \"%s\" cannot start: %s", handler->name,
+				   strerror(-r));
+	}
 }
 
 void services_deinit(struct services *services)
 {
+	for (size_t i = 0; i < services->count; i++)
+		sources_free(services->list[i].sources);
 	free(services->list);
+	free(services->capacity);
 	services->settings = settings_unref(services->settings);
 	*services = (struct services){ 0 };
 }
@@ -72,4 +165,151 @@ struct service *services_find(const struct services *services, const char *name)
 		if (strcmp(services->list[i].section->name, name) == 0)
 			return &services->list[i];
 	return NULL;
+}
+
+static bool count_up(_Atomic unsigned *count, unsigned max)
+{
+	if (atomic_fetch_add_explicit(count, 1, memory_order_relaxed) < max)
+		return true;
+	atomic_fetch_sub_explicit(count, 1, memory_order_relaxed);
+	return false;
+}
+
+static void count_down(_Atomic unsigned *count)
+{
+	atomic_fetch_sub_explicit(count, 1, memory_order_relaxed);
+}
+
+static bool reserve(struct service *service)
+{
+	if (!count_up(&service->open, service->max_connections))
+		return false;
+	if (count_up(&service->capacity->connections, service->capacity->max_connections))
+		return true;
+	count_down(&service->open);
+	return false;
+}
+
+/* A connection that ends in between would not see who waits: so the second look. */
+bool service_reserve(struct service *service)
+{
+	if (reserve(service))
+		return true;
+	atomic_store(&service->full, true);
+	return reserve(service);
+}
+
+void service_unreserve(struct service *service)
+{
+	count_down(&service->capacity->connections);
+	count_down(&service->open);
+}
+
+bool service_take_full(struct service *service)
+{
+	return atomic_load_explicit(&service->full, memory_order_relaxed) &&
+	       atomic_exchange(&service->full, false);
+}
+
+int64_t service_rate_wait(struct service *service, int64_t now_ms)
+{
+	const struct settings_limits *limits = &service->section->limits;
+
+	if (!limits->rate)
+		return 0;
+	pthread_mutex_lock(&service->rate_lock);
+	struct bucket asked = service->rate;
+	pthread_mutex_unlock(&service->rate_lock);
+	return bucket_take(&asked, (unsigned)limits->rate, (unsigned)limits->burst, now_ms);
+}
+
+/* Between asking and taking other workers may take too: as many more as there are workers. */
+static void take_rate(struct service *service, int64_t now_ms)
+{
+	const struct settings_limits *limits = &service->section->limits;
+
+	if (!limits->rate)
+		return;
+	pthread_mutex_lock(&service->rate_lock);
+	bucket_take(&service->rate, (unsigned)limits->rate, (unsigned)limits->burst, now_ms);
+	pthread_mutex_unlock(&service->rate_lock);
+}
+
+static enum service_verdict judge(struct service *service, const struct peer *peer, int64_t now_ms)
+{
+	if (!access_allowed(&service->section->access, peer))
+		return SERVICE_DENIED;
+	if (!service->sources)
+		return SERVICE_ADMITTED;
+	switch (sources_enter(service->sources, &service->source_limits, peer, now_ms)) {
+	case SOURCE_OK:
+		return SERVICE_ADMITTED;
+	case SOURCE_TOO_MANY:
+		return SERVICE_TOO_MANY;
+	default:
+		return SERVICE_TOO_FAST;
+	}
+}
+
+void service_turned_away(struct service *service, enum service_verdict verdict)
+{
+	atomic_fetch_add_explicit(&service->turned_away[verdict], 1, memory_order_relaxed);
+}
+
+enum service_verdict service_admit(struct service *service, const struct peer *peer, int64_t now_ms)
+{
+	enum service_verdict verdict = judge(service, peer, now_ms);
+
+	if (verdict != SERVICE_ADMITTED) {
+		service_turned_away(service, verdict);
+		return verdict;
+	}
+	/* Who is turned away uses up nothing of what the others may have. */
+	take_rate(service, now_ms);
+	atomic_fetch_add_explicit(&service->accepted, 1, memory_order_relaxed);
+	return verdict;
+}
+
+void service_left(struct service *service, const struct peer *peer, uint64_t bytes_in,
+		  uint64_t bytes_out)
+{
+	if (service->sources)
+		sources_leave(service->sources, &service->source_limits, peer);
+	atomic_fetch_add_explicit(&service->bytes_in, bytes_in, memory_order_relaxed);
+	atomic_fetch_add_explicit(&service->bytes_out, bytes_out, memory_order_relaxed);
+	service_unreserve(service);
+}
+
+/* In thousandths. */
+static unsigned fill(const _Atomic unsigned *count, unsigned max)
+{
+	uint64_t open = atomic_load_explicit(count, memory_order_relaxed);
+
+	return max ? (unsigned)(open * 1000 / max) : 0;
+}
+
+/* From all of it at three quarters to a tenth at the limit. */
+int service_idle_ms(const struct service *service)
+{
+	int idle_ms = service->section->timeouts.idle_ms;
+	unsigned own = fill(&service->open, service->max_connections);
+	unsigned all = fill(&service->capacity->connections, service->capacity->max_connections);
+	unsigned full = own > all ? own : all;
+
+	if (full <= 750)
+		return idle_ms;
+	if (full > 1000)
+		full = 1000;
+	return (int)((int64_t)idle_ms * (1000 - (full - 750) * 900 / 250) / 1000);
+}
+
+const char *service_verdict_name(enum service_verdict verdict)
+{
+	static const char *const names[] = {
+		[SERVICE_ADMITTED] = "admitted", [SERVICE_DENIED] = "denied",
+		[SERVICE_TOO_MANY] = "too-many", [SERVICE_TOO_FAST] = "too-fast",
+		[SERVICE_FULL] = "full",
+	};
+
+	return names[verdict];
 }

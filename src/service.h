@@ -1,30 +1,64 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A service: one section of the file with its handler found, and the counts of its connections.
- * Several listeners may feed one service. Made at the start by main's thread; afterwards constant
- * but for the counts, which any thread may touch.
+ * A service: one section of the file with its handler found, its limits and its counts. Several
+ * listeners may feed one service. Made at the start by main's thread; afterwards constant but for
+ * the counts, which any thread may touch: where a connection comes and where it ends, never for a
+ * read or a write.
+ *
+ * A connection is let in in three steps: service_reserve() before accept(), so that what does not
+ * fit stays in the backlog; service_admit() when its address is known; service_left() when it has
+ * ended.
  */
 #ifndef SIMPLE_SERVER_SERVICE_H
 #define SIMPLE_SERVER_SERVICE_H
 
+#include <pthread.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "handler.h"
+#include "peer.h"
 #include "report.h"
 #include "settings.h"
+#include "sources.h"
+
+/* What all services share. */
+struct capacity {
+	unsigned max_connections;
+	int64_t max_output; /* bytes */
+	_Alignas(64) _Atomic unsigned connections;
+	_Atomic int64_t output; /* bytes queued for all connections */
+};
+
+enum service_verdict {
+	SERVICE_ADMITTED,
+	SERVICE_DENIED,   /* access */
+	SERVICE_TOO_MANY, /* connections of this source */
+	SERVICE_TOO_FAST, /* new connections of this source */
+	SERVICE_FULL,     /* connections in all, where at_limit = "refuse" */
+	SERVICE_VERDICTS,
+};
 
 struct service {
-	const struct settings_socket *section; /* name, options, time-outs; of the settings below */
+	const struct settings_socket *section; /* of the settings that `services` holds */
 	const struct ss_handler *handler;
-	/* Written where a connection comes and where it ends, never for a read or a write. */
-	_Alignas(64) _Atomic uint64_t accepted;
-	_Atomic uint64_t ended;
+	struct capacity *capacity;
+	struct sources *sources; /* NULL: no limit by source */
+	struct source_limits source_limits;
+	unsigned max_connections;
+	_Alignas(64) _Atomic unsigned open;
+	_Atomic bool full; /* somebody waits for a connection to end */
+	_Atomic uint64_t accepted;
+	_Atomic uint64_t turned_away[SERVICE_VERDICTS];
 	_Atomic uint64_t bytes_in, bytes_out;
+	pthread_mutex_t rate_lock; /* guards `rate` */
+	struct bucket rate;
 };
 
 struct services {
 	struct settings *settings; /* one reference */
+	struct capacity *capacity; /* owned */
 	struct service *list;
 	size_t count;
 };
@@ -33,13 +67,49 @@ struct services {
 void services_check(const struct settings_socket *section, struct report *report);
 
 /*
- * Makes a service of each section; the settings were loaded with services_check(). Takes its own
- * reference to them. 0 or -ENOMEM.
+ * Makes a service of each section; the settings were loaded with services_check(). `files` is how
+ * many descriptors the process may have, of which `reserved` are not for connections: limits that
+ * cannot hold are added to `report`. Takes its own reference to the settings. 0 or -ENOMEM.
  */
-int services_init(struct services *services, struct settings *settings);
+int services_init(struct services *services, struct settings *settings, unsigned files,
+		  unsigned reserved, struct report *report);
+
+/* Has each handler in use make what its connections share; what fails is added to `report`. */
+void services_load(const struct services *services, struct report *report);
+
 void services_deinit(struct services *services);
 
 /* By file descriptor name, or NULL. */
 struct service *services_find(const struct services *services, const char *name);
+
+/* Counts one more connection; false if that is one too many, and then service_left() is awaited. */
+bool service_reserve(struct service *service);
+
+/* Takes the reservation back: nothing came, or it was not admitted. */
+void service_unreserve(struct service *service);
+
+/* How many ms to accept nothing because of limits.rate; 0: one may come now. */
+int64_t service_rate_wait(struct service *service, int64_t now_ms);
+
+/* Whether this peer may have the connection that was reserved; any verdict but admitted is counted.
+ */
+enum service_verdict service_admit(struct service *service, const struct peer *peer,
+				   int64_t now_ms);
+
+/* Counts a connection that was turned away before service_admit(). */
+void service_turned_away(struct service *service, enum service_verdict verdict);
+
+/* An admitted connection has ended. */
+void service_left(struct service *service, const struct peer *peer, uint64_t bytes_in,
+		  uint64_t bytes_out);
+
+/* Whether somebody waits since service_reserve() said no; asked once, the answer is no again. */
+bool service_take_full(struct service *service);
+
+/* timeouts.idle, less of it when the service or the process is more than three quarters full. */
+int service_idle_ms(const struct service *service);
+
+/* denied, too-many, ... */
+const char *service_verdict_name(enum service_verdict verdict);
 
 #endif

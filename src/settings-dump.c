@@ -19,24 +19,67 @@ static void dump_string(const char *string, FILE *out)
 	fputc('"', out);
 }
 
-static void dump_row(const struct settings_row *row, const void *target, const char *indent,
-		     FILE *out)
+/* An integer of over 32 bits is one for libconfig only with this mark. */
+static void dump_integer(int64_t number, FILE *out)
+{
+	fprintf(out, "%" PRId64 "%s", number, number < INT32_MIN || number > INT32_MAX ? "L" : "");
+}
+
+static void dump_prefixes(const struct settings_row *row, const struct access_rules *rules,
+			  FILE *out)
+{
+	const char *before = " ";
+	char prefix[ACCESS_PREFIX_MAX];
+
+	for (size_t i = 0; i < rules->n_prefixes; i++)
+		if (rules->prefixes[i].allow == row->allow) {
+			fprintf(out, "%s\"%s\"", before,
+				access_format_prefix(prefix, &rules->prefixes[i]));
+			before = ", ";
+		}
+	fputs(*before == ',' ? " " : "", out);
+}
+
+static void dump_ids(const struct settings_row *row, const struct access_rules *rules, FILE *out)
+{
+	const char *before = " ";
+
+	for (size_t i = 0; i < rules->n_ids; i++)
+		if (rules->ids[i].allow == row->allow && rules->ids[i].is_gid == row->gids) {
+			fputs(before, out);
+			dump_integer(rules->ids[i].id, out);
+			before = ", ";
+		}
+	fputs(*before == ',' ? " " : "", out);
+}
+
+static void dump_value(const struct settings_row *row, const void *target, FILE *out)
 {
 	char seconds[VALUE_SECONDS_MAX];
-	int64_t number = 0;
 
-	fprintf(out, "%s%s = ", indent, row->name);
-	if (row->rule.type <= VALUE_SECONDS)
-		number = settings_row_number(row, target);
-	if (row->rule.type == VALUE_BOOL)
-		fputs(number ? "true" : "false", out);
-	else if (row->rule.type == VALUE_SECONDS)
-		fputs(value_seconds(seconds, number), out);
-	else if (row->rule.type == VALUE_INTEGER)
-		fprintf(out, "%" PRId64, number);
-	else
+	switch (row->rule.type) {
+	case VALUE_BOOL:
+		fputs(settings_row_number(row, target) ? "true" : "false", out);
+		return;
+	case VALUE_INTEGER:
+		dump_integer(settings_row_number(row, target), out);
+		return;
+	case VALUE_SECONDS:
+		fputs(value_seconds(seconds, settings_row_number(row, target)), out);
+		return;
+	case VALUE_PREFIXES:
+		fputc('(', out);
+		dump_prefixes(row, settings_row_rules(row, target), out);
+		fputc(')', out);
+		return;
+	case VALUE_INTEGERS:
+		fputc('(', out);
+		dump_ids(row, settings_row_rules(row, target), out);
+		fputc(')', out);
+		return;
+	default:
 		dump_string(settings_row_string(row, target), out);
-	fputs(";\n", out);
+	}
 }
 
 static void dump_rows(unsigned scope, const char *group, const void *target, const char *indent,
@@ -46,8 +89,11 @@ static void dump_rows(unsigned scope, const char *group, const void *target, con
 		const struct settings_row *row = &settings_table[i];
 
 		if (row->scopes & scope && strcmp(row->group, group) == 0 &&
-		    row->rule.type < VALUE_GROUP)
-			dump_row(row, target, indent, out);
+		    row->rule.type < VALUE_GROUP) {
+			fprintf(out, "%s%s = ", indent, row->name);
+			dump_value(row, target, out);
+			fputs(";\n", out);
+		}
 	}
 }
 
@@ -100,6 +146,8 @@ void settings_dump(const struct settings *settings, FILE *out)
 	fputs(");\n", out);
 }
 
+#define INITIAL_MAX VALUE_SECONDS_MAX
+
 struct listed {
 	const char *group, *name;
 	unsigned scopes;
@@ -107,17 +155,30 @@ struct listed {
 	const char *initial, *help;
 };
 
+static const char *words(char out[VALUE_TEXT_MAX], const char *const *words)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; words[i] && n < VALUE_TEXT_MAX; i++)
+		n += (size_t)snprintf(out + n, VALUE_TEXT_MAX - n, "%s%s", i ? "|" : "", words[i]);
+	return out;
+}
+
 static const char *range(char out[VALUE_TEXT_MAX], const struct value_rule *rule)
 {
+	const char *zero = rule->or_zero ? "0|" : "";
 	char min[VALUE_SECONDS_MAX], max[VALUE_SECONDS_MAX];
 
+	if (rule->type == VALUE_WORD)
+		return words(out, rule->words);
+	if (rule->type == VALUE_BOOL || rule->type == VALUE_PREFIXES)
+		return strcpy(out, "-");
 	if (rule->type == VALUE_SECONDS)
-		snprintf(out, VALUE_TEXT_MAX, "%s..%s", value_seconds(min, rule->min),
+		snprintf(out, VALUE_TEXT_MAX, "%s%s..%s", zero, value_seconds(min, rule->min),
 			 value_seconds(max, rule->max));
-	else if (rule->type != VALUE_BOOL)
-		snprintf(out, VALUE_TEXT_MAX, "%" PRId64 "..%" PRId64, rule->min, rule->max);
 	else
-		strcpy(out, "-");
+		snprintf(out, VALUE_TEXT_MAX, "%s%" PRId64 "..%" PRId64, zero, rule->min,
+			 rule->max);
 	return out;
 }
 
@@ -131,7 +192,12 @@ static int bytes_of(const char *text, int width)
 
 static void list(const struct listed *key, FILE *out)
 {
-	static const char *const types[] = { "boolean", "integer", "number", "string", "string" };
+	static const char *const types[] = {
+		[VALUE_BOOL] = "boolean",     [VALUE_INTEGER] = "integer",
+		[VALUE_SECONDS] = "number",   [VALUE_WORD] = "string",
+		[VALUE_STRING] = "string",    [VALUE_NAME] = "string",
+		[VALUE_PREFIXES] = "strings", [VALUE_INTEGERS] = "integers",
+	};
 	const char *unit = *key->rule.unit ? key->rule.unit : "-";
 	char name[128], limits[VALUE_TEXT_MAX];
 
@@ -144,16 +210,33 @@ static void list(const struct listed *key, FILE *out)
 		key->initial, key->help);
 }
 
+static const char *initial(char out[INITIAL_MAX], const struct settings_row *row)
+{
+	if (row->required)
+		return "required";
+	switch (row->rule.type) {
+	case VALUE_BOOL:
+		return row->initial ? "true" : "false";
+	case VALUE_SECONDS:
+		return value_seconds(out, row->initial);
+	case VALUE_WORD:
+		snprintf(out, INITIAL_MAX, "\"%s\"", row->rule.words[row->initial]);
+		return out;
+	case VALUE_PREFIXES:
+	case VALUE_INTEGERS:
+		return "()";
+	default:
+		snprintf(out, INITIAL_MAX, "%" PRId64, row->initial);
+		return out;
+	}
+}
+
 static void list_row(const struct settings_row *row, FILE *out)
 {
-	struct listed key = { row->group, row->name, row->scopes, row->rule, NULL, row->help };
-	char initial[VALUE_SECONDS_MAX];
+	char text[INITIAL_MAX];
+	struct listed key = { row->group, row->name,          row->scopes,
+			      row->rule,  initial(text, row), row->help };
 
-	snprintf(initial, sizeof(initial), "%" PRId64, row->initial);
-	key.initial = row->required                     ? "required"
-		      : row->rule.type == VALUE_BOOL    ? row->initial ? "true" : "false"
-		      : row->rule.type == VALUE_SECONDS ? value_seconds(initial, row->initial)
-							: initial;
 	list(&key, out);
 }
 

@@ -10,10 +10,12 @@
 #include "settings.h"
 
 #include <libconfig.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "settings-access.h"
+#include "settings-check.h"
+#include "settings-complain.h"
 #include "settings-table.h"
 #include "source.h"
 #include "util.h"
@@ -23,37 +25,12 @@ struct loader {
 	struct settings *settings;
 	struct settings_socket defaults; /* its name and handler stay NULL */
 	settings_check_fn *check;
+	struct complaints complaints;
 	struct report *report;
 	size_t errors; /* lines that the report had before */
 	config_t config;
-	bool silent; /* complains later about the same */
 	bool failed; /* memory ran out */
 };
-
-static struct settings_where where(const struct loader *l, const config_setting_t *setting)
-{
-	const struct text_line *line = text_line(&l->source.text,
-						 (size_t)config_setting_source_line(setting));
-
-	return (struct settings_where){ line->file, line->line };
-}
-
-/* A problem at a setting; nothing more about one whose value is known to be wrong. */
-static void __attribute__((format(printf, 3, 4)))
-complain(struct loader *l, const config_setting_t *at, const char *format, ...)
-{
-	struct settings_where w = where(l, at);
-	char text[1024];
-	va_list args;
-
-	if (l->silent ||
-	    text_line(&l->source.text, (size_t)config_setting_source_line(at))->reported)
-		return;
-	va_start(args, format);
-	vsnprintf(text, sizeof(text), format, args);
-	va_end(args);
-	report_add(l->report, "%s:%d: %s", w.file, w.line, text);
-}
 
 /* Checks a value against a rule; `group` and the setting's own name are what the message calls it.
  */
@@ -64,7 +41,7 @@ static bool get(struct loader *l, const config_setting_t *setting, const char *g
 
 	if (value_get(setting, rule, ret_value, problem))
 		return true;
-	complain(l, setting, "%s%s%s %s", group, *group ? "." : "",
+	complain(&l->complaints, setting, "%s%s%s %s", group, *group ? "." : "",
 		 report_escape(name, config_setting_name(setting)), problem);
 	return false;
 }
@@ -74,7 +51,7 @@ static void complain_unknown(struct loader *l, const config_setting_t *setting, 
 {
 	char text[SETTINGS_UNKNOWN_MAX];
 
-	complain(l, setting, "%s",
+	complain(&l->complaints, setting, "%s",
 		 settings_unknown(text, scope, group, config_setting_name(setting)));
 }
 
@@ -97,7 +74,7 @@ static void read_option(struct loader *l, const config_setting_t *setting, unsig
 	*option = (struct settings_option){ .set = true,
 					    .explicit = scope == SETTINGS_IN_SOCKET,
 					    .value.number = value.number,
-					    .where = where(l, setting) };
+					    .where = complaints_where(&l->complaints, setting) };
 	if (row->type == SOCKOPT_STRING)
 		snprintf(option->value.string, sizeof(option->value.string), "%s", value.string);
 }
@@ -107,16 +84,33 @@ static void read_group(struct loader *l, const config_setting_t *group, unsigned
 
 static void read_sockets(struct loader *l, const config_setting_t *list);
 
+static void read_defaults(struct loader *l, const config_setting_t *group)
+{
+	read_group(l, group, SETTINGS_IN_DEFAULTS, "", &l->defaults);
+	settings_check_limits(&l->complaints, config_root_setting(&l->config), group,
+			      &l->defaults.limits);
+}
+
+/* The rules begin anew: an entry with an access group has none of the rules of defaults. */
+static void read_access(struct loader *l, const config_setting_t *group, unsigned scope,
+			struct settings_socket *section)
+{
+	access_deinit(&section->access);
+	read_group(l, group, scope, SETTINGS_ACCESS, section);
+}
+
 /* A group or a list whose type is right. */
 static void read_inner(struct loader *l, const config_setting_t *setting, unsigned scope,
 		       const char *name, void *target)
 {
-	if (scope != SETTINGS_IN_FILE)
+	if (strcmp(name, SETTINGS_ACCESS) == 0)
+		read_access(l, setting, scope, target);
+	else if (scope != SETTINGS_IN_FILE)
 		read_group(l, setting, scope, name, target);
 	else if (config_setting_is_list(setting))
 		read_sockets(l, setting);
 	else
-		read_group(l, setting, SETTINGS_IN_DEFAULTS, "", &l->defaults);
+		read_defaults(l, setting);
 }
 
 static void read_key(struct loader *l, const config_setting_t *setting, unsigned scope,
@@ -132,6 +126,9 @@ static void read_key(struct loader *l, const config_setting_t *setting, unsigned
 		return;
 	else if (row->rule.type == VALUE_GROUP || row->rule.type == VALUE_LIST)
 		read_inner(l, setting, scope, name, target);
+	else if (row->rule.type == VALUE_PREFIXES || row->rule.type == VALUE_INTEGERS)
+		l->failed |= settings_access_read(&l->complaints, setting, row,
+						  settings_row_rules(row, target)) < 0;
 	else
 		l->failed |= settings_row_store(row, target, &value) < 0;
 }
@@ -158,7 +155,7 @@ static void set_initial(unsigned scope, void *target)
 		const struct settings_row *row = &settings_table[i];
 		struct value value = { .number = row->initial };
 
-		if (row->scopes & scope && row->rule.type <= VALUE_SECONDS)
+		if (row->scopes & scope && row->rule.type <= VALUE_WORD)
 			settings_row_store(row, target, &value);
 	}
 }
@@ -191,42 +188,19 @@ static bool prepare_defaults(struct loader *l)
 	return true;
 }
 
-static void complain_missing(struct loader *l, const config_setting_t *entry)
-{
-	for (size_t i = 0; i < settings_table_count; i++) {
-		const struct settings_row *row = &settings_table[i];
-
-		if (row->required && !config_setting_get_member(entry, row->name))
-			complain(l, entry, "this entry of sockets has no %s; write %s = \"...\"",
-				 row->name, row->name);
-	}
-}
-
-static void complain_twice(struct loader *l, const config_setting_t *entry,
-			   const struct settings_socket *socket)
-{
-	for (const struct settings_socket *other = l->settings->sockets; other < socket; other++)
-		if (other->name && socket->name && strcmp(other->name, socket->name) == 0) {
-			complain(
-				l, config_setting_get_member(entry, "name"),
-				"the name \"%s\" is taken by the entry at %s:%d; name each socket once",
-				socket->name, other->where.file, other->where.line);
-			return;
-		}
-}
-
 static void read_entry(struct loader *l, const config_setting_t *entry)
 {
 	struct settings_socket *socket = &l->settings->sockets[l->settings->n_sockets];
 	const config_setting_t *handler;
 
 	if (!config_setting_is_group(entry)) {
-		complain(l, entry,
+		complain(&l->complaints, entry,
 			 "an entry of sockets is a group; write { name = ...; handler = ...; }");
 		return;
 	}
 	*socket = l->defaults;
-	socket->where = where(l, entry);
+	socket->access = (struct access_rules){ 0 };
+	socket->where = complaints_where(&l->complaints, entry);
 	socket->options = calloc(sockopt_count, sizeof(*socket->options));
 	if (!socket->options) {
 		l->failed = true;
@@ -234,13 +208,16 @@ static void read_entry(struct loader *l, const config_setting_t *entry)
 	}
 	l->settings->n_sockets++;
 	memcpy(socket->options, l->defaults.options, sockopt_count * sizeof(*socket->options));
+	l->failed |= access_copy(&socket->access, &l->defaults.access) < 0;
 
-	complain_missing(l, entry);
+	settings_check_required(&l->complaints, entry);
 	read_group(l, entry, SETTINGS_IN_SOCKET, "", socket);
 	handler = config_setting_get_member(entry, "handler");
 	if (handler)
-		socket->handler_where = where(l, handler);
-	complain_twice(l, entry, socket);
+		socket->handler_where = complaints_where(&l->complaints, handler);
+	settings_check_name(&l->complaints, entry, l->settings, socket);
+	settings_check_limits(&l->complaints, config_root_setting(&l->config), entry,
+			      &socket->limits);
 	if (l->check && socket->handler)
 		l->check(socket, l->report);
 }
@@ -250,7 +227,7 @@ static void read_sockets(struct loader *l, const config_setting_t *list)
 	unsigned n = (unsigned)config_setting_length(list);
 
 	if (n == 0)
-		complain(l, list,
+		complain(&l->complaints, list,
 			 "sockets is empty; write at least one { name = ...; handler = ...; }");
 	l->settings->sockets = calloc(n + 1, sizeof(*l->settings->sockets));
 	if (!l->settings->sockets) {
@@ -270,10 +247,10 @@ static void read_tree(struct loader *l)
 	const config_setting_t *root = config_root_setting(&l->config);
 	const config_setting_t *defaults = config_setting_get_member(root, "defaults");
 
-	l->silent = true;
+	l->complaints.silent = true;
 	if (defaults && config_setting_is_group(defaults))
-		read_group(l, defaults, SETTINGS_IN_DEFAULTS, "", &l->defaults);
-	l->silent = false;
+		read_defaults(l, defaults);
+	l->complaints.silent = false;
 	read_group(l, root, SETTINGS_IN_FILE, "", l->settings);
 	if (!config_setting_get_member(root, "sockets"))
 		report_add(l->report,
@@ -310,6 +287,7 @@ static void drop(struct loader *l)
 {
 	config_destroy(&l->config);
 	free(l->defaults.options);
+	access_deinit(&l->defaults.access);
 	settings_unref(l->settings);
 	source_deinit(&l->source);
 }
@@ -341,6 +319,7 @@ static int load(const char *path, const char *bytes, size_t n, settings_check_fn
 		drop) = { .check = check, .report = report, .errors = report->n_lines };
 	int r;
 
+	l.complaints = (struct complaints){ .report = report, .text = &l.source.text };
 	config_init(&l.config);
 	if (!prepare_settings(&l, path)) {
 		report_add(report, "%s: out of memory", path);

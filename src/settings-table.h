@@ -22,6 +22,8 @@ enum settings_scope {
 
 /* Group of sections whose keys are the rows of sockopt_table. */
 #define SETTINGS_OPTIONS "options"
+#define SETTINGS_LIMITS  "limits"
+#define SETTINGS_ACCESS  "access"
 
 struct settings_row {
 	unsigned scopes;
@@ -31,6 +33,8 @@ struct settings_row {
 	bool required;
 	int64_t initial; /* of numbers */
 	size_t offset; /* in struct settings for the file, in struct settings_socket for sections */
+	size_t size;   /* of the member: a number may be a bool, an int or an int64_t */
+	bool allow, gids; /* of the lists of access rules, all of which are in one member */
 	const char *help;
 };
 
@@ -51,11 +55,12 @@ const char *settings_unknown(char out[SETTINGS_UNKNOWN_MAX], unsigned scope, con
 /* What the value of a socket option must be. */
 struct value_rule settings_option_rule(const struct sockopt *option);
 
-/* The number, and for strings the pointer, that a row means in its struct. */
+/* What a row means in its struct: a number, a string or word, or the rules of its section. */
 int64_t settings_row_number(const struct settings_row *row, const void *target);
 const char *settings_row_string(const struct settings_row *row, const void *target);
+struct access_rules *settings_row_rules(const struct settings_row *row, const void *target);
 
-/* Stores a value; a string is copied. 0 or -ENOMEM. */
+/* Stores a number or a string, which is copied. 0 or -ENOMEM. */
 int settings_row_store(const struct settings_row *row, void *target, const struct value *value);
 
 #endif

@@ -22,23 +22,43 @@ const char *value_seconds(char out[VALUE_SECONDS_MAX], int64_t milliseconds)
 	return out;
 }
 
+static const char *expected_word(char out[VALUE_TEXT_MAX], const char *const *words)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; words[i] && n < VALUE_TEXT_MAX; i++)
+		n += (size_t)snprintf(out + n, VALUE_TEXT_MAX - n, "%s\"%s\"", i ? " or " : "",
+				      words[i]);
+	return out;
+}
+
+static const char *expected_number(char out[VALUE_TEXT_MAX], const struct value_rule *rule)
+{
+	char min[VALUE_SECONDS_MAX], max[VALUE_SECONDS_MAX];
+	bool seconds = rule->type == VALUE_SECONDS;
+
+	if (seconds) {
+		value_seconds(min, rule->min);
+		value_seconds(max, rule->max);
+	} else {
+		snprintf(min, sizeof(min), "%" PRId64, rule->min);
+		snprintf(max, sizeof(max), "%" PRId64, rule->max);
+	}
+	snprintf(out, VALUE_TEXT_MAX, "%s%s from %s to %s%s%s", rule->or_zero ? "0, or " : "",
+		 seconds ? "a number" : "an integer", min, max, *rule->unit ? " " : "", rule->unit);
+	return out;
+}
+
 const char *value_expected(char out[VALUE_TEXT_MAX], const struct value_rule *rule)
 {
-	const char *space = *rule->unit ? " " : "";
-	char min[VALUE_SECONDS_MAX], max[VALUE_SECONDS_MAX];
-
 	switch (rule->type) {
 	case VALUE_BOOL:
 		return strcpy(out, "true or false");
 	case VALUE_INTEGER:
-		snprintf(out, VALUE_TEXT_MAX, "an integer from %" PRId64 " to %" PRId64 "%s%s",
-			 rule->min, rule->max, space, rule->unit);
-		return out;
 	case VALUE_SECONDS:
-		snprintf(out, VALUE_TEXT_MAX, "a number from %s to %s%s%s",
-			 value_seconds(min, rule->min), value_seconds(max, rule->max), space,
-			 rule->unit);
-		return out;
+		return expected_number(out, rule);
+	case VALUE_WORD:
+		return expected_word(out, rule->words);
 	case VALUE_STRING:
 		snprintf(out, VALUE_TEXT_MAX,
 			 "a string of %" PRId64 " to %" PRId64
@@ -51,6 +71,13 @@ const char *value_expected(char out[VALUE_TEXT_MAX], const struct value_rule *ru
 			 " printable ASCII characters without \":\"",
 			 rule->min, rule->max);
 		return out;
+	case VALUE_PREFIX:
+		return strcpy(out, "an address like \"192.0.2.1\", or a prefix like "
+				   "\"2001:db8::/32\", or \"any\"");
+	case VALUE_PREFIXES:
+		return strcpy(out, "a list: ( \"192.0.2.0/24\", \"2001:db8::1\" )");
+	case VALUE_INTEGERS:
+		return strcpy(out, "a list: ( 1000, 1001 )");
 	case VALUE_GROUP:
 		return strcpy(out, "a group: { ... }");
 	case VALUE_LIST:
@@ -103,9 +130,15 @@ static bool is_of_type(const config_setting_t *setting, enum value_type type)
 		return is_integer(setting);
 	case VALUE_SECONDS:
 		return is_integer(setting) || config_setting_type(setting) == CONFIG_TYPE_FLOAT;
+	case VALUE_WORD:
 	case VALUE_STRING:
 	case VALUE_NAME:
+	case VALUE_PREFIX:
 		return config_setting_type(setting) == CONFIG_TYPE_STRING;
+	case VALUE_PREFIXES:
+	case VALUE_INTEGERS:
+		return config_setting_type(setting) == CONFIG_TYPE_LIST ||
+		       config_setting_type(setting) == CONFIG_TYPE_ARRAY;
 	case VALUE_GROUP:
 		return config_setting_type(setting) == CONFIG_TYPE_GROUP;
 	case VALUE_LIST:
@@ -116,7 +149,7 @@ static bool is_of_type(const config_setting_t *setting, enum value_type type)
 
 static bool in_range(int64_t number, const struct value_rule *rule)
 {
-	return number >= rule->min && number <= rule->max;
+	return (number >= rule->min && number <= rule->max) || (rule->or_zero && number == 0);
 }
 
 static bool get_integer(const config_setting_t *setting, const struct value_rule *rule,
@@ -140,11 +173,12 @@ static bool get_seconds(const config_setting_t *setting, const struct value_rule
 	double seconds = is_integer(setting) ? (double)integer(setting)
 					     : config_setting_get_float(setting);
 
-	if (seconds >= (double)rule->min / 1000 && seconds <= (double)rule->max / 1000) {
+	if ((seconds >= (double)rule->min / 1000 && seconds <= (double)rule->max / 1000) ||
+	    (rule->or_zero && seconds >= 0 && seconds <= 0)) {
 		ret_value->number = (int64_t)(seconds * 1000 + 0.5);
 		return true;
 	}
-	snprintf(problem, VALUE_PROBLEM_MAX, "= %g is out of range; write %s", seconds,
+	snprintf(problem, VALUE_PROBLEM_MAX, "= %.10g is out of range; write %s", seconds,
 		 value_expected(expected, rule));
 	return false;
 }
@@ -172,6 +206,38 @@ static bool get_string(const config_setting_t *setting, const struct value_rule 
 	return fits;
 }
 
+static bool get_word(const config_setting_t *setting, const struct value_rule *rule,
+		     struct value *ret_value, char problem[VALUE_PROBLEM_MAX])
+{
+	const char *string = config_setting_get_string(setting), *near;
+	char expected[VALUE_TEXT_MAX], shown[REPORT_ESCAPED_MAX];
+
+	for (int64_t i = 0; rule->words[i]; i++)
+		if (strcmp(rule->words[i], string) == 0) {
+			ret_value->number = i;
+			return true;
+		}
+	near = report_nearest(string, rule->words);
+	if (near)
+		snprintf(expected, sizeof(expected), "did you mean \"%s\"?", near);
+	snprintf(problem, VALUE_PROBLEM_MAX, "= \"%.100s\" is not possible; %s%s",
+		 report_escape(shown, string), near ? "" : "write ",
+		 near ? expected : value_expected(expected, rule));
+	return false;
+}
+
+static bool get_prefix(const config_setting_t *setting, struct value *ret_value,
+		       char problem[VALUE_PROBLEM_MAX])
+{
+	const char *string = config_setting_get_string(setting);
+	char shown[REPORT_ESCAPED_MAX], why[ACCESS_PROBLEM_MAX];
+
+	if (access_parse_prefix(string, &ret_value->prefix, why) == 0)
+		return true;
+	snprintf(problem, VALUE_PROBLEM_MAX, "= \"%.100s\" %s", report_escape(shown, string), why);
+	return false;
+}
+
 bool value_get(const config_setting_t *setting, const struct value_rule *rule,
 	       struct value *ret_value, char problem[VALUE_PROBLEM_MAX])
 {
@@ -194,6 +260,12 @@ bool value_get(const config_setting_t *setting, const struct value_rule *rule,
 	case VALUE_STRING:
 	case VALUE_NAME:
 		return get_string(setting, rule, ret_value, problem);
+	case VALUE_WORD:
+		return get_word(setting, rule, ret_value, problem);
+	case VALUE_PREFIX:
+		return get_prefix(setting, ret_value, problem);
+	case VALUE_PREFIXES:
+	case VALUE_INTEGERS:
 	case VALUE_GROUP:
 	case VALUE_LIST:
 		return true;

@@ -22,6 +22,7 @@ static void drop(struct settings *settings)
 		free(settings->sockets[i].name);
 		free(settings->sockets[i].handler);
 		free(settings->sockets[i].options);
+		access_deinit(&settings->sockets[i].access);
 	}
 	free(settings->sockets);
 	for (size_t i = 0; i < settings->n_files; i++)

@@ -15,6 +15,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "access.h"
 #include "report.h"
 #include "sockopt.h"
 
@@ -32,6 +33,23 @@ struct settings_option {
 	struct settings_where where;
 };
 
+/* What may be used at once, and how fast; where a key says so, 0 is no limit. */
+struct settings_limits {
+	int connections; /* 0: none but that of the process */
+	bool refuse; /* too many: accept and close them, instead of leaving them in the backlog */
+	int per_source; /* connections; 0: no limit */
+	int source_prefix_v4, source_prefix_v6;
+	int rate, burst;               /* new connections a second, 0: any; at once */
+	int source_rate, source_burst; /* the same for each source */
+	int64_t bandwidth;             /* bytes a second that a connection may send; 0: any */
+	int64_t output;                /* bytes that may wait in memory for a connection */
+};
+
+/* In milliseconds; 0 is none, but not for the lingering close, which always ends. */
+struct settings_timeouts {
+	int first_byte_ms, idle_ms, write_ms, lifetime_ms, linger_ms;
+};
+
 /* One entry of `sockets`: what is done with the connections of one file descriptor name. */
 struct settings_socket {
 	char *name;
@@ -39,15 +57,19 @@ struct settings_socket {
 	struct settings_where where;         /* of the entry */
 	struct settings_where handler_where; /* of its handler key */
 	bool log_connections;
-	int linger_ms;                   /* time-out of the lingering close */
+	struct settings_limits limits;
+	struct settings_timeouts timeouts;
+	struct access_rules access;
 	struct settings_option *options; /* sockopt_count of them, same index as sockopt_table */
 };
 
 struct settings {
 	_Atomic unsigned refs;
 	char *path;
-	int workers;  /* 0: one for each CPU of the process */
-	int drain_ms; /* from SIGTERM to the end of the last connection */
+	int workers;         /* 0: one for each CPU of the process */
+	int drain_ms;        /* from SIGTERM to the end of the last connection */
+	int max_connections; /* 0: as many as the limit of open files allows */
+	int64_t max_output;  /* bytes that may wait in memory for all connections */
 	struct settings_socket *sockets;
 	size_t n_sockets;
 	char **files; /* the main file and all that it includes: what `where.file` points to */

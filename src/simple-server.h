@@ -37,6 +37,7 @@ extern "C" {
 #define SS_INPUT_MAX 65536
 
 struct ss_connection;
+struct ss_blob;
 
 /* Why a connection ended. */
 enum ss_reason {
@@ -46,10 +47,15 @@ enum ss_reason {
 	SS_RESET,          /* the peer, or something on the way, broke it off */
 	SS_PEER_TIMEOUT,   /* keepalive or tcp_user_timeout gave the peer up */
 	SS_REFUSED,        /* open() returned an error */
-	SS_INPUT_FULL,     /* SS_INPUT_MAX bytes waited and data() consumed none */
+	SS_INPUT_FULL,     /* data() left more than SS_INPUT_MAX bytes */
 	SS_NO_MEMORY,
-	SS_DRAIN, /* the server stopped */
-	SS_ERROR, /* any other error of the socket */
+	SS_OUTPUT_FULL,        /* more waited than limits.output or max_output allow */
+	SS_FIRST_BYTE_TIMEOUT, /* the peer sent nothing at all in time */
+	SS_IDLE_TIMEOUT,       /* nothing came and nothing went for too long */
+	SS_WRITE_TIMEOUT,      /* bytes waited and the peer took none in time */
+	SS_LIFETIME,           /* it was open for as long as it may */
+	SS_DRAIN,              /* the server stopped */
+	SS_ERROR,              /* any other error of the socket */
 };
 
 enum ss_flags {
@@ -61,6 +67,12 @@ struct ss_handler {
 	unsigned int abi; /* SS_ABI */
 	const char *name; /* as in `handler = "..."`; static */
 	unsigned int flags;
+
+	/*
+	 * Once, before the first connection, in the main thread; for what all connections share. 0,
+	 * or -errno, and then the server does not start. NULL: nothing to do.
+	 */
+	int (*load)(void);
 
 	/*
 	 * A new connection. May write, and may ss_close(). 0, or -errno to refuse it. NULL: nothing
@@ -76,8 +88,9 @@ struct ss_handler {
 	size_t (*data)(struct ss_connection *connection, const void *bytes, size_t length);
 
 	/*
-	 * All that was queued has been taken over by the kernel: there is room again. Called only
-	 * after an ss_write() that had to queue. NULL: nothing to do.
+	 * All that was queued has been taken over by the kernel: there is room again. Called after
+	 * an ss_write() that had to queue, an ss_send_blob() that sent less, and
+	 * ss_want_writable(). NULL: nothing to do.
 	 */
 	void (*writable)(struct ss_connection *connection);
 
@@ -111,6 +124,32 @@ size_t ss_queued(const struct ss_connection *connection);
  * send a reset that can destroy the answer. There are no more data(), writable(), eof() after it.
  */
 void ss_close(struct ss_connection *connection);
+
+/*
+ * From now on what the peer sends is dropped where it arrives: no data(), and on TCP the bytes are
+ * not even copied out of the kernel. eof() still comes.
+ */
+void ss_discard(struct ss_connection *connection);
+
+/*
+ * Constant bytes that many connections send: kept once, in pages that the kernel sends from without
+ * copying. The blob is for all threads, from load() until the process ends. NULL with errno set.
+ */
+struct ss_blob *ss_blob_new(const void *bytes, size_t length);
+
+/*
+ * Sends a part of a blob, as much as the peer takes now, and returns how much; nothing is queued.
+ * When that is less than `length`, writable() comes when there is room; an error ends the
+ * connection after this callback.
+ */
+size_t ss_send_blob(struct ss_connection *connection, const struct ss_blob *blob, size_t offset,
+		    size_t length);
+
+/*
+ * Has writable() called in the next turn, when other connections have had theirs: for a handler
+ * that produces without end.
+ */
+void ss_want_writable(struct ss_connection *connection);
 
 /* A pointer of the handler's own, NULL at first; whatever it points to is the handler's. */
 void ss_set_state(struct ss_connection *connection, void *state);

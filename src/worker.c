@@ -6,32 +6,23 @@
  */
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
-#include <string.h>
-#include <syslog.h>
 
-#include "journal.h"
+#include "acceptor.h"
 #include "util.h"
 #include "worker.h"
 
-#define ACCEPT_BURST_MAX 64 /* in one turn: running connections wait for no longer */
-#define PAUSE_MIN_MS     50
-#define PAUSE_MAX_MS     500
-#define PAUSE_LOG_MS     10000
-#define SURPLUS          2 /* connections; below that it is not worth a cold cache */
+#define SURPLUS 2 /* connections; below that it is not worth a cold cache */
 
-enum order { ORDER_HELLO, ORDER_QUIET, ORDER_DRAIN, ORDER_FINISH, ORDER_ABORT, ORDER_STOP, ORDERS };
-
-/* One worker's watch over one listener. */
-struct acceptor {
-	struct loop_source source;
-	struct worker *worker;
-	struct listener *listener;
-	unsigned burst;    /* connections to accept in this turn */
-	uint64_t turn;     /* of the loop, when it last accepted */
-	unsigned pause_ms; /* 0 while accepting goes well */
-	bool watching;
+enum order {
+	ORDER_HELLO,
+	ORDER_QUIET,
+	ORDER_DRAIN,
+	ORDER_FINISH,
+	ORDER_ABORT,
+	ORDER_ROOM,
+	ORDER_STOP,
+	ORDERS
 };
 
 struct worker {
@@ -60,9 +51,9 @@ static void touch(struct workers *workers)
 		loop_post(workers->main_loop, &workers->on_touched);
 }
 
-static struct worker *place_for_next(struct worker *self)
+static struct connection_set *place_for_next(struct acceptor *acceptor)
 {
-	struct worker *best = self;
+	struct worker *self = acceptor->owner, *best = self;
 	unsigned own = connections_of(self), fewest = own;
 
 	for (unsigned i = 0; i < self->workers->count; i++) {
@@ -73,166 +64,14 @@ static struct worker *place_for_next(struct worker *self)
 			fewest = count;
 		}
 	}
-	return best;
+	touch(self->workers);
+	return &best->set;
 }
 
-static void log_paused(struct acceptor *acceptor, int error)
+static void order_all(struct workers *workers, enum order order)
 {
-	struct listener *listener = acceptor->listener;
-	int64_t now = acceptor->worker->loop.now;
-	int64_t last = atomic_load(&listener->paused_logged);
-
-	atomic_fetch_add(&listener->paused_count, 1);
-	if (now - last < PAUSE_LOG_MS ||
-	    !atomic_compare_exchange_strong(&listener->paused_logged, &last, now))
-		return;
-	struct journal_fields fields = { .socket = listener->service->section->name,
-					 .error = error };
-	journal_log(
-		JOURNAL_ACCEPT_PAUSED, LOG_WARNING, &fields,
-		"%s: accepting on %s pauses and goes on by itself: %s (%u pauses since the last "
-		"such entry)",
-		fields.socket, listener->address, strerror(error),
-		atomic_exchange(&listener->paused_count, 0));
-}
-
-static int watch(struct acceptor *acceptor)
-{
-	acceptor->source.fd = acceptor->listener->fd;
-	/* Level-triggered: what a turn leaves in the backlog is reported again. */
-	int r = loop_add(&acceptor->worker->loop, &acceptor->source, EPOLLIN | EPOLLEXCLUSIVE);
-	acceptor->watching = r == 0;
-	if (r < 0)
-		acceptor->source.fd = -1;
-	return r;
-}
-
-/* The listener leaves the epoll set for a while: nothing spins, and waiting clients stay in the
- * backlog. */
-static void pause_accepting(struct acceptor *acceptor, int error)
-{
-	unsigned ms = acceptor->pause_ms * 2;
-
-	if (ms < PAUSE_MIN_MS)
-		ms = PAUSE_MIN_MS;
-	if (ms > PAUSE_MAX_MS)
-		ms = PAUSE_MAX_MS;
-	acceptor->pause_ms = ms;
-	loop_remove(&acceptor->worker->loop, &acceptor->source, NULL);
-	acceptor->watching = false;
-	/* Not all workers at the same moment. */
-	loop_arm(&acceptor->worker->loop, &acceptor->source,
-		 ms + (unsigned)(acceptor->worker - acceptor->worker->workers->list) % 8);
-	log_paused(acceptor, error);
-}
-
-static void resume_accepting(struct acceptor *acceptor)
-{
-	acceptor->source.events = 0;
-	int r = watch(acceptor);
-	if (r < 0) {
-		loop_arm(&acceptor->worker->loop, &acceptor->source, PAUSE_MAX_MS);
-		log_paused(acceptor, -r);
-	}
-}
-
-/* accept(2): errors of one connection, reported by the listener. The next one may be well. */
-static bool concerns_one_connection(int error)
-{
-	switch (error) {
-	case EINTR:
-	case ECONNABORTED:
-	case EPROTO:
-	case EPERM:
-	case ENETDOWN:
-	case ENOPROTOOPT:
-	case EHOSTDOWN:
-	case ENONET:
-	case EHOSTUNREACH:
-	case EOPNOTSUPP:
-	case ENETUNREACH:
-	case ETIMEDOUT:
-		return true;
-	default:
-		return false;
-	}
-}
-
-static void accept_failed(struct acceptor *acceptor, int error)
-{
-	struct journal_fields fields = { .socket = acceptor->listener->service->section->name,
-					 .error = error };
-
-	switch (error) {
-	case EAGAIN:
-		return;
-	case EMFILE:
-	case ENFILE:
-	case ENOBUFS:
-	case ENOMEM:
-	case ENOSPC: /* of epoll_ctl(): fs.epoll.max_user_watches */
-		pause_accepting(acceptor, error);
-		return;
-	default:
-		loop_remove(&acceptor->worker->loop, &acceptor->source, NULL);
-		acceptor->watching = false;
-		if (journal_admit(JOURNAL_ERROR))
-			journal_log(
-				JOURNAL_ERROR, LOG_ERR, &fields,
-				"%s: the listening socket %s is broken, it accepts no more: %s; "
-				"restart its .socket unit",
-				fields.socket, acceptor->listener->address, strerror(error));
-	}
-}
-
-/* 0, or -errno after which this turn accepts no more. */
-static int accept_one(struct acceptor *acceptor)
-{
-	struct worker *worker = acceptor->worker;
-	struct peer peer;
-	int fd = listener_accept(acceptor->listener, &peer);
-
-	if (fd < 0)
-		return concerns_one_connection(-fd) ? 0 : fd;
-	return connection_place(&place_for_next(worker)->set, acceptor->listener->service, fd,
-				&peer);
-}
-
-/*
- * One connection in a turn, unless the turn before had one too: then twice as many. A lone
- * connection so costs one accept4() and not a second one that says EAGAIN; a storm is taken in few
- * turns.
- */
-static unsigned burst_of(struct acceptor *acceptor, uint64_t turn)
-{
-	bool again = acceptor->turn + 1 == turn;
-
-	acceptor->turn = turn;
-	acceptor->burst = again && acceptor->burst ? acceptor->burst * 2 : 1;
-	if (acceptor->burst > ACCEPT_BURST_MAX)
-		acceptor->burst = ACCEPT_BURST_MAX;
-	return acceptor->burst;
-}
-
-static void on_acceptable(struct loop *loop, struct loop_source *source)
-{
-	struct acceptor *acceptor = container_of(source, struct acceptor, source);
-
-	if (!acceptor->watching) {
-		resume_accepting(acceptor);
-		return;
-	}
-	source->events = 0;
-	for (unsigned n = burst_of(acceptor, loop->turns); n > 0; n--) {
-		int r = accept_one(acceptor);
-		if (r < 0) {
-			acceptor->burst = 1;
-			accept_failed(acceptor, -r);
-			break;
-		}
-		acceptor->pause_ms = 0;
-	}
-	touch(acceptor->worker->workers);
+	for (unsigned i = 0; i < workers->count; i++)
+		loop_post(&workers->list[i].loop, &workers->list[i].orders[order]);
 }
 
 static void post_answer(struct worker *worker, enum order order)
@@ -248,11 +87,26 @@ static void answer_if_drained(struct worker *worker)
 	}
 }
 
-static void on_ended(struct connection_set *set)
+/* Who waits for room is told, in all workers: any of them may be the one that waits. */
+static void note_room(struct workers *workers, struct service *service)
+{
+	if (unlikely(service_take_full(service)))
+		order_all(workers, ORDER_ROOM);
+	touch(workers);
+}
+
+static void on_freed(struct acceptor *acceptor)
+{
+	struct worker *worker = acceptor->owner;
+
+	note_room(worker->workers, acceptor->listener->service);
+}
+
+static void on_ended(struct connection_set *set, struct service *service)
 {
 	struct worker *worker = container_of(set, struct worker, set);
 
-	touch(worker->workers);
+	note_room(worker->workers, service);
 	answer_if_drained(worker);
 }
 
@@ -266,9 +120,19 @@ static void on_quiet(struct loop *loop, struct loop_message *message)
 {
 	struct worker *worker = container_of(message, struct worker, orders[ORDER_QUIET]);
 
+	(void)loop;
 	for (size_t i = 0; i < worker->n_acceptors; i++)
-		loop_remove(loop, &worker->acceptors[i].source, NULL);
+		acceptor_stop(&worker->acceptors[i]);
 	post_answer(worker, ORDER_QUIET);
+}
+
+static void on_room(struct loop *loop, struct loop_message *message)
+{
+	struct worker *worker = container_of(message, struct worker, orders[ORDER_ROOM]);
+
+	(void)loop;
+	for (size_t i = 0; i < worker->n_acceptors; i++)
+		acceptor_room(&worker->acceptors[i]);
 }
 
 static void on_drain(struct loop *loop, struct loop_message *message)
@@ -304,14 +168,8 @@ static void on_hello_answer(struct loop *loop, struct loop_message *message)
 		container_of(message, struct worker, answers[ORDER_HELLO])->workers;
 
 	(void)loop;
-	if (++workers->answers[ORDER_HELLO] == workers->count)
+	if (++workers->ready == workers->count)
 		workers->events->ready(workers);
-}
-
-static void order_all(struct workers *workers, enum order order)
-{
-	for (unsigned i = 0; i < workers->count; i++)
-		loop_post(&workers->list[i].loop, &workers->list[i].orders[order]);
 }
 
 static void on_quiet_answer(struct loop *loop, struct loop_message *message)
@@ -320,7 +178,7 @@ static void on_quiet_answer(struct loop *loop, struct loop_message *message)
 		container_of(message, struct worker, answers[ORDER_QUIET])->workers;
 
 	(void)loop;
-	if (++workers->answers[ORDER_QUIET] == workers->count)
+	if (++workers->quiet == workers->count)
 		order_all(workers, ORDER_DRAIN);
 }
 
@@ -330,7 +188,7 @@ static void on_drain_answer(struct loop *loop, struct loop_message *message)
 		container_of(message, struct worker, answers[ORDER_DRAIN])->workers;
 
 	(void)loop;
-	if (++workers->answers[ORDER_DRAIN] == workers->count)
+	if (++workers->drained == workers->count)
 		workers->events->drained(workers);
 }
 
@@ -352,6 +210,7 @@ static int worker_init(struct worker *worker, struct workers *workers,
 			    [ORDER_DRAIN].deliver = on_drain,
 			    [ORDER_FINISH].deliver = on_finish,
 			    [ORDER_ABORT].deliver = on_abort,
+			    [ORDER_ROOM].deliver = on_room,
 			    [ORDER_STOP].deliver = on_stop },
 		.answers = { [ORDER_HELLO].deliver = on_hello_answer,
 			     [ORDER_QUIET].deliver = on_quiet_answer,
@@ -365,13 +224,9 @@ static int worker_init(struct worker *worker, struct workers *workers,
 	if (!worker->acceptors)
 		return -ENOMEM;
 	worker->n_acceptors = listeners->count;
-	for (size_t i = 0; i < listeners->count && r == 0; i++) {
-		struct acceptor *acceptor = &worker->acceptors[i];
-		acceptor->worker = worker;
-		acceptor->listener = &listeners->list[i];
-		loop_source_init(&acceptor->source, -1, on_acceptable);
-		r = watch(acceptor);
-	}
+	for (size_t i = 0; i < listeners->count && r == 0; i++)
+		r = acceptor_start(&worker->acceptors[i], &worker->loop, &listeners->list[i],
+				   place_for_next, on_freed, worker);
 	return r;
 }
 

@@ -24,8 +24,8 @@ struct workers {
 	unsigned count;
 	struct loop *main_loop;
 	const struct workers_events *events;
-	void *owner;         /* of the events */
-	unsigned answers[8]; /* workers that carried an order out, by order */
+	void *owner;                    /* of the events */
+	unsigned ready, quiet, drained; /* workers that have answered so */
 	_Atomic bool touched;
 	struct loop_message on_touched;
 };

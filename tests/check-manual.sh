@@ -6,7 +6,7 @@
 # shellcheck disable=SC2154 # server, work: set by lib.sh
 # shellcheck source=tests/lib.sh
 . "${top_srcdir:-.}/tests/lib.sh"
-plan 20
+plan 21
 
 page8=$top_srcdir/man/simple-server.8
 page5=$top_srcdir/man/simple-server.conf.5
@@ -71,6 +71,17 @@ capabilities() {
 
 # The head of an entry is name (type, range unit; default; stage; family).
 awk -F '\t' '
+	function range_of(column, type, unit, part) {
+		if (split(column, part, "[.][.]") == 2) {
+			sub(/[|]/, " or ", part[1])
+			return ", " part[1] " to " part[2] (unit != "-" ? " " unit : \
+				type == "string" ? " characters" : "")
+		}
+		if (column == "-" || type == "boolean")
+			return ""
+		gsub(/[|]/, "\" or \"", column)
+		return ", \"" column "\""
+	}
 	BEGIN {
 		stages["BEFORE_BIND"] = "checked"; stages["LISTENER"] = "listener"
 		stages["INHERITED"] = "inherited"; stages["ACCEPTED"] = "each connection"
@@ -80,10 +91,8 @@ awk -F '\t' '
 	FNR == NR { tail["options." $1] = "; " stages[$2] families[$3]; next }
 	{
 		split($0, column, " +")
-		text = column[3]
-		if (split(column[4], range, "[.][.]") == 2)
-			text = text ", " range[1] " to " range[2] (column[5] != "-" ? " " column[5] : \
-				column[3] == "string" ? " characters" : "")
+		text = (column[3] ~ /s$/ ? "list of " : "") column[3] \
+			range_of(column[4], column[3], column[5])
 		if (column[6] == "required")
 			text = text "; required"
 		else if (column[6] != "kernel")
@@ -92,14 +101,14 @@ awk -F '\t' '
 		sub(/^options\./, "", name)
 		print name " (" text tail[column[1]] ")"
 	}' "$work/rows" "$work/keys" >"$work/list-options"
-sed -n -e 's/\\-/-/g' -e 's/\\(mc/µ/g' -e 's/^\.It Ic \([^ ]*\)$/\1 ()/p' \
+sed -n -e 's/\\-/-/g' -e 's/\\(mc/µ/g' -e 's/\\(dq/"/g' -e 's/^\.It Ic \([^ ]*\)$/\1 ()/p' \
 	-e 's/^\.It Ic \([^ ]*\) \(Pq \)*\(.*\)/\1 (\3)/p' "$page5" >"$work/heads"
 grep -Ev ' \((group|list)[;)]' "$work/heads" >"$work/simple-server.conf.5"
 same 'the page has each key with its type, range, unit, default, stage and families' \
 	"$work/list-options" "$work/simple-server.conf.5"
 
 grep -E ' \((group|list)[;)]' "$work/heads" | sed 's/ .*//' >"$work/simple-server.conf.5"
-printf '%s\n' defaults log options sockets timeouts >"$work/groups"
+printf '%s\n' access defaults limits log options sockets timeouts >"$work/groups"
 same 'the page has each group' "$work/groups" "$work/simple-server.conf.5"
 
 awk -F '\t' '$4 != "" { print $1 " " $4 }' "$work/rows" >"$work/sockopt.c"
@@ -170,19 +179,30 @@ section "$page8" JOURNAL | tr -cs 'A-Z_' '\n' | sort -u >"$work/words"
 grep -Fxf "$work/words" "$work/journal.c" >"$work/simple-server.8"
 same 'the page has each field' "$work/journal.c" "$work/simple-server.8"
 
-awk '/connection_reason_name/ { inside = 1 } /^}/ { inside = 0 }
+awk '/^const char \*(connection_reason|service_verdict)_name/ { inside = 1 } /^}/ { inside = 0 }
 	inside { n = split($0, part, "\""); for (i = 2; i <= n; i += 2)
-		if (part[i] ~ /^[a-z-]+$/) print part[i] }' \
-	"$src/connection.c" >"$work/connection.c"
+		if (part[i] ~ /^[a-z-]+$/ && part[i] != "admitted") print part[i] }' \
+	"$src/connection-end.c" "$src/service.c" >"$work/reasons"
 section "$page8" JOURNAL | sed -n 's/^\.It Cm \([a-z-]*\)$/\1/p' >"$work/simple-server.8"
-same 'the page has each REASON' "$work/connection.c" "$work/simple-server.8"
+same 'the page has each REASON' "$work/reasons" "$work/simple-server.8"
+
+# ---- what is installed
+
+for file in "$top_srcdir"/etc/* "$top_srcdir"/systemd/*; do
+	file=${file##*/}
+	echo "${file%.in}"
+done >"$work/installed"
+section "$page8" FILES | awk '/\\$/ { sub(/ *\\$/, ""); printf "%s ", $0; next } { print }' |
+	sed -n 's/^\.It Pa //p' | tr -d , | tr -s ' ' '\n' | sed 's|^/etc/||' |
+	grep -v / >"$work/simple-server.8"
+same 'the page has each file that is installed' "$work/installed" "$work/simple-server.8"
 
 # ---- both pages
 
 sed -n 's/.*\.name = "\([a-z0-9-]*\)".*/\1/p' "$src"/handlers/*.c >"$work/handlers"
 for page in "$page8" "$page5"; do
 	while read -r handler; do
-		grep -Eq "^\.Cm $handler( |\$)" "$page" && echo "$handler"
+		grep -Eq "^\.(It )?Cm $handler( |\$)" "$page" && echo "$handler"
 	done <"$work/handlers" >"$work/named"
 	same "${page##*/} has each handler" "$work/handlers" "$work/named"
 done

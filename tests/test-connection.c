@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -86,14 +87,24 @@ static const struct ss_handler handler = {
 	.close = test_close,
 };
 
-static struct settings_socket section = { .name = (char *)"test", .linger_ms = 50 };
-static struct service service = { .section = &section, .handler = &handler };
+static struct settings_socket section = { .name = (char *)"test", .timeouts.linger_ms = 50 };
+static struct capacity capacity = { .max_connections = 1000, .max_output = 1 << 24 };
+static struct service service = {
+	.section = &section,
+	.handler = &handler,
+	.capacity = &capacity,
+	.max_connections = 1000,
+};
 
 static int setup(void **state)
 {
 	(void)state;
 	memset(&seen, 0, sizeof(seen));
 	seen.consume = SIZE_MAX;
+	service.handler = &handler;
+	section.timeouts = (struct settings_timeouts){ .linger_ms = 50 };
+	section.limits = (struct settings_limits){ .output = 1 << 20 };
+	service.max_connections = 1000;
 	assert_int_equal(loop_init(&loop), 0);
 	return connection_set_init(&set, &loop);
 }
@@ -103,6 +114,9 @@ static int teardown(void **state)
 	(void)state;
 	connection_set_abort(&set);
 	assert_int_equal(set.count, 0);
+	assert_int_equal(service.open, 0);
+	assert_int_equal(capacity.connections, 0);
+	assert_int_equal(capacity.output, 0);
 	loop_turn(&loop, 0);
 	connection_set_deinit(&set);
 	loop_deinit(&loop);
@@ -137,6 +151,7 @@ static int connect_tcp(int receive_buffer, int send_buffer)
 	int fd = accept4(listener, &from.any, &length, SOCK_NONBLOCK | SOCK_CLOEXEC);
 	assert_true(fd >= 0);
 	struct peer peer = peer_of(fd, &from);
+	assert_true(service_reserve(&service));
 	assert_int_equal(connection_place(&set, &service, fd, &peer), 0);
 	close(listener);
 	return ours;
@@ -149,6 +164,7 @@ static int connect_unix(void)
 
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair),
 			 0);
+	assert_true(service_reserve(&service));
 	assert_int_equal(connection_place(&set, &service, pair[1], &peer), 0);
 	return pair[0];
 }
@@ -262,6 +278,7 @@ static void lingering_close_drops_only_so_much(void **state)
 
 	(void)state;
 	seen.close_in_open = true;
+	section.timeouts.linger_ms = 60000;
 	int fd = connect_tcp(0, 0);
 	turns(1);
 	while (set.count) {
@@ -371,15 +388,48 @@ static void input_is_bounded(void **state)
 	static char junk[SS_INPUT_MAX];
 
 	(void)state;
+	for (seen.consume = 0; seen.consume < 2; seen.consume++) {
+		seen.closed = 0;
+		int fd = connect_tcp(0, 0);
+		for (int i = 0; i < 1000 && !seen.closed; i++) {
+			send(fd, junk, sizeof(junk), MSG_DONTWAIT | MSG_NOSIGNAL);
+			turns(1);
+		}
+		assert_int_equal(seen.reason, SS_INPUT_FULL);
+		close(fd);
+	}
+}
+
+/* The bytes are the handler's until it returns, although it has closed the connection by then. */
+static void close_while_waiting_bytes_are_delivered(void **state)
+{
+	(void)state;
 	seen.consume = 0;
 	int fd = connect_tcp(0, 0);
-	for (int i = 0; i < 1000 && !seen.closed; i++) {
-		send(fd, junk, sizeof(junk), MSG_DONTWAIT | MSG_NOSIGNAL);
-		turns(1);
-	}
-	assert_int_equal(seen.reason, SS_INPUT_FULL);
+	assert_int_equal(send(fd, "ab", 2, 0), 2);
+	turns(1);
+	seen.close_in_data = true;
+	seen.consume = 4;
+	assert_int_equal(send(fd, "cd", 2, 0), 2);
+	turns(2);
+	reads(fd, "abcd");
+	reads_eof(fd);
 	close(fd);
+	turns(1);
+	assert_int_equal(seen.reason, SS_HANDLER_CLOSED);
 }
+
+static size_t only_consume(struct ss_connection *c, const void *bytes, size_t length)
+{
+	(void)c;
+	(void)bytes;
+	seen.bytes += length;
+	return length;
+}
+
+static const struct ss_handler consumes = {
+	.size = sizeof(consumes), .abi = SS_ABI, .name = "consumes", .data = only_consume
+};
 
 /* One connection with much to read does not keep another waiting for more than its share of a turn.
  */
@@ -387,18 +437,461 @@ static void a_turn_is_shared(void **state)
 {
 	static char junk[1 << 20];
 	int size = 4 << 20;
+	size_t sent = 0;
 
 	(void)state;
+	service.handler = &consumes;
 	int greedy = connect_unix();
 	setsockopt(greedy, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
 	turns(1);
-	while (send(greedy, junk, sizeof(junk), MSG_DONTWAIT) > 0)
-		;
-	seen.bytes = 0;
+	for (ssize_t n; (n = send(greedy, junk, sizeof(junk), MSG_DONTWAIT)) > 0;)
+		sent += (size_t)n;
+	assert_true(sent > 5 * CONNECTION_READ_SIZE);
 	loop_turn(&loop, 0);
-	assert_true(seen.bytes > 0);
-	assert_true(seen.bytes <= 4 * CONNECTION_READ_SIZE);
+	assert_int_equal(seen.bytes, 4 * CONNECTION_READ_SIZE);
+	turns((int)(sent / CONNECTION_READ_SIZE));
+	assert_int_equal(seen.bytes, sent);
 	close(greedy);
+	turns(1);
+}
+
+/* What follows a message with a descriptor has no edge of its own. */
+static void bytes_behind_a_descriptor(void **state)
+{
+	char control[CMSG_SPACE(sizeof(int))] = { 0 };
+	struct iovec part = { (void *)"abcd", 4 };
+	struct msghdr message = { .msg_iov = &part,
+				  .msg_iovlen = 1,
+				  .msg_control = control,
+				  .msg_controllen = sizeof(control) };
+	struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+
+	(void)state;
+	int fd = connect_unix();
+	turns(1);
+	header->cmsg_level = SOL_SOCKET;
+	header->cmsg_type = SCM_RIGHTS;
+	header->cmsg_len = CMSG_LEN(sizeof(int));
+	memcpy(CMSG_DATA(header), &fd, sizeof(int));
+	assert_int_equal(sendmsg(fd, &message, 0), 4);
+	assert_int_equal(send(fd, "efgh", 4, 0), 4);
+	turns(1);
+	assert_int_equal(seen.bytes, 8);
+	close(fd);
+	turns(1);
+}
+
+static void keep_open(struct ss_connection *c)
+{
+	(void)c;
+	seen.eofs++;
+}
+
+static const struct ss_handler stays = { .size = sizeof(stays),
+					 .abi = SS_ABI,
+					 .name = "stays",
+					 .data = only_consume,
+					 .eof = keep_open,
+					 .close = test_close };
+
+/* A handler that goes on after the FIN is told when the peer has gone altogether. */
+static void gone_after_its_fin(void **state)
+{
+	struct linger now = { .l_onoff = 1 };
+
+	(void)state;
+	service.handler = &stays;
+	for (int kind = 0; kind < 2; kind++) {
+		int fd = kind ? connect_unix() : connect_tcp(0, 0);
+		turns(1);
+		assert_int_equal(shutdown(fd, SHUT_WR), 0);
+		turns(1);
+		assert_int_equal(seen.eofs, kind + 1);
+		assert_int_equal(seen.closed, kind);
+		setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+		close(fd);
+		turns(1);
+		assert_int_equal(seen.closed, kind + 1);
+		assert_int_equal(seen.reason, kind ? SS_PEER_CLOSED : SS_RESET);
+	}
+}
+
+/* The server closes while its answer waits for a peer that sends before it reads. */
+static void close_with_output_reads_on(void **state)
+{
+	static char junk[65536];
+	size_t received = 0;
+
+	(void)state;
+	section.timeouts.write_ms = 2000;
+	int fd = connect_tcp(4096, 4096);
+	while (!seen.last || !ss_queued(seen.last)) {
+		send(fd, junk, sizeof(junk), MSG_DONTWAIT);
+		turns(1);
+	}
+	ss_close(seen.last);
+	for (int i = 0; i < 50; i++) {
+		send(fd, junk, sizeof(junk), MSG_DONTWAIT | MSG_NOSIGNAL);
+		turns(2);
+	}
+	assert_int_equal(set.count, 1);
+	for (ssize_t n = 1; n != 0;) {
+		n = recv(fd, junk, sizeof(junk), MSG_DONTWAIT);
+		assert_true(n >= 0 || errno == EAGAIN);
+		received += n > 0 ? (size_t)n : 0;
+		loop_turn(&loop, n > 0 ? 0 : 5);
+	}
+	assert_int_equal(received, seen.bytes);
+	close(fd);
+	turns(2);
+	assert_int_equal(seen.reason, SS_HANDLER_CLOSED);
+}
+
+static int drop_open(struct ss_connection *c)
+{
+	seen.last = c;
+	ss_discard(c);
+	return 0;
+}
+
+static const struct ss_handler drops = {
+	.size = sizeof(drops),
+	.abi = SS_ABI,
+	.name = "drops",
+	.open = drop_open,
+	.data = test_data,
+	.close = test_close,
+};
+
+/* Nothing is delivered, all is counted, urgent data included, and the end is seen. */
+static void discarded_bytes_are_counted(void **state)
+{
+	static char junk[300000];
+
+	(void)state;
+	service.handler = &drops;
+	for (int kind = 0; kind < 2; kind++) {
+		uint64_t before = service.bytes_in, sent = 0;
+		int fd = kind ? connect_unix() : connect_tcp(0, 0);
+		turns(1);
+		for (int i = 0; i < 20; i++) {
+			ssize_t n = send(fd, junk, sizeof(junk), MSG_DONTWAIT);
+			sent += n > 0 ? (uint64_t)n : 0;
+			turns(1);
+		}
+		assert_int_equal(shutdown(fd, SHUT_WR), 0);
+		turns(10);
+		assert_int_equal(seen.datas, 0);
+		assert_int_equal(seen.closed, kind + 1);
+		assert_int_equal(seen.reason, SS_PEER_CLOSED);
+		assert_int_equal(service.bytes_in - before, sent);
+		close(fd);
+	}
+}
+
+#define BLOB_SIZE 70000
+
+static struct ss_blob *blob;
+
+static void blob_writable(struct ss_connection *c)
+{
+	size_t from = (size_t)ss_state(c);
+
+	seen.writables++;
+	from += ss_send_blob(c, blob, from, BLOB_SIZE - from);
+	ss_set_state(c, (void *)(from % BLOB_SIZE));
+	if (from == BLOB_SIZE)
+		ss_want_writable(c);
+}
+
+static int blob_open(struct ss_connection *c)
+{
+	seen.last = c;
+	ss_discard(c);
+	ss_want_writable(c);
+	return 0;
+}
+
+static const struct ss_handler produces = {
+	.size = sizeof(produces),
+	.abi = SS_ABI,
+	.name = "produces",
+	.open = blob_open,
+	.data = test_data,
+	.writable = blob_writable,
+};
+
+static char blob_byte(size_t at)
+{
+	return (char)(at % BLOB_SIZE % 253);
+}
+
+/* A producer without end: bounded work in each turn, quiet while the peer takes nothing, every
+ * byte. */
+static void blob_goes_on_where_it_stopped(void **state)
+{
+	static char bytes[BLOB_SIZE], got[9999];
+	size_t received = 0;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(bytes); i++)
+		bytes[i] = blob_byte(i);
+	blob = ss_blob_new(bytes, sizeof(bytes));
+	assert_non_null(blob);
+	service.handler = &produces;
+	for (int kind = 0; kind < 2; kind++) {
+		int fd = kind ? connect_unix() : connect_tcp(4096, 4096);
+		for (int calls = -1; calls != seen.writables;) {
+			calls = seen.writables;
+			turns(2);
+			assert_true(seen.writables <= calls + 2);
+		}
+		assert_int_equal(ss_queued(seen.last), 0);
+		for (received = 0; received < 3 * BLOB_SIZE;) {
+			ssize_t n = recv(fd, got, sizeof(got), MSG_DONTWAIT);
+			for (ssize_t i = 0; i < n; i++)
+				assert_int_equal(got[i], blob_byte(received++));
+			loop_turn(&loop, n > 0 ? 0 : 20);
+		}
+		close(fd);
+		turns(3);
+		assert_int_equal(set.count, 0);
+	}
+}
+
+/* How long it takes until the connection has ended, when nothing more is done. */
+static int64_t ends_by_itself(void)
+{
+	int64_t start = loop.now;
+
+	while (set.count)
+		loop_turn(&loop, -1);
+	return loop.now - start;
+}
+
+static void silent_client_gets_its_fin(void **state)
+{
+	(void)state;
+	section.timeouts.first_byte_ms = 60;
+	section.timeouts.idle_ms = 10000;
+	int fd = connect_tcp(0, 0);
+	turns(1);
+	int64_t took = ends_by_itself();
+	assert_in_range(took, 60 + 50, 60 + 50 + 500); /* and the lingering close */
+	assert_int_equal(seen.reason, SS_FIRST_BYTE_TIMEOUT);
+	reads_eof(fd);
+	close(fd);
+}
+
+static void first_byte_in_time_and_then_idle(void **state)
+{
+	(void)state;
+	section.timeouts.first_byte_ms = 60;
+	section.timeouts.idle_ms = 200;
+	int fd = connect_tcp(0, 0);
+	turns(1);
+	assert_int_equal(send(fd, "x", 1, 0), 1);
+	int64_t took = ends_by_itself();
+	assert_in_range(took, 200 + 50, 200 + 50 + 500);
+	assert_int_equal(seen.reason, SS_IDLE_TIMEOUT);
+	close(fd);
+}
+
+static void activity_moves_the_idle_time(void **state)
+{
+	char byte;
+
+	(void)state;
+	section.timeouts.idle_ms = 100;
+	int fd = connect_tcp(0, 0);
+	turns(1);
+	int64_t start = loop.now, last = start;
+	while (loop.now - start < 400) {
+		loop_turn(&loop, 5);
+		if (loop.now - last < 30)
+			continue;
+		last = loop.now;
+		assert_int_equal(send(fd, "x", 1, MSG_NOSIGNAL), 1);
+		turns(1);
+		assert_int_equal(recv(fd, &byte, 1, 0), 1);
+	}
+	assert_int_equal(set.count, 1);
+	ends_by_itself();
+	assert_int_equal(seen.reason, SS_IDLE_TIMEOUT);
+	close(fd);
+}
+
+/* Nearly full: a tenth to the whole of the idle time is left, as there is room. */
+static void idle_time_shrinks_under_pressure(void **state)
+{
+	(void)state;
+	section.timeouts.idle_ms = 1000;
+	service.max_connections = 1;
+	int fd = connect_tcp(0, 0);
+	turns(1);
+	assert_int_equal(service_idle_ms(&service), 100);
+	ends_by_itself();
+	assert_int_equal(seen.reason, SS_IDLE_TIMEOUT);
+	close(fd);
+	service.max_connections = 4;
+	assert_int_equal(service_idle_ms(&service), 1000);
+}
+
+static void lifetime_ends_the_busiest(void **state)
+{
+	char byte;
+
+	(void)state;
+	section.timeouts.lifetime_ms = 100;
+	int fd = connect_tcp(0, 0);
+	turns(1);
+	while (send(fd, "x", 1, MSG_NOSIGNAL) == 1 && recv(fd, &byte, 1, MSG_DONTWAIT) != 0)
+		loop_turn(&loop, 5);
+	close(fd);
+	ends_by_itself();
+	assert_int_equal(seen.reason, SS_LIFETIME);
+}
+
+/* The server ends it, and the client goes on sending: it is cut off, for the first reason. */
+static void who_sends_on_after_the_end(void **state)
+{
+	static char junk[65536];
+
+	(void)state;
+	section.timeouts.lifetime_ms = 50;
+	section.timeouts.linger_ms = 60000;
+	int fd = connect_tcp(0, 0);
+	turns(1);
+	while (set.count) {
+		loop_turn(&loop, 5);
+		if (recv(fd, junk, 1, MSG_DONTWAIT) == 0)
+			send(fd, junk, sizeof(junk), MSG_DONTWAIT | MSG_NOSIGNAL);
+	}
+	assert_int_equal(seen.reason, SS_LIFETIME);
+	close(fd);
+}
+
+/* It may not take what is left for longer than the lingering close: then it is told by a reset. */
+static void lifetime_ends_the_deaf(void **state)
+{
+	static char junk[65536];
+
+	(void)state;
+	section.timeouts.lifetime_ms = 100;
+	int fd = connect_tcp(4096, 4096);
+	while (!seen.last || !ss_queued(seen.last)) {
+		send(fd, junk, sizeof(junk), MSG_DONTWAIT);
+		turns(1);
+	}
+	assert_in_range(ends_by_itself(), 100, 1000);
+	assert_int_equal(seen.reason, SS_LIFETIME);
+	while (recv(fd, junk, sizeof(junk), 0) > 0)
+		;
+	assert_int_equal(errno, ECONNRESET);
+	close(fd);
+}
+
+/* A client that takes nothing is reset, so that the kernel's memory comes back too. */
+static void who_takes_nothing_is_reset(void **state)
+{
+	static char junk[65536];
+
+	(void)state;
+	section.timeouts.write_ms = 80;
+	section.timeouts.idle_ms = 10000;
+	int fd = connect_tcp(4096, 4096);
+	while (!seen.last || !ss_queued(seen.last)) {
+		send(fd, junk, sizeof(junk), MSG_DONTWAIT);
+		turns(1);
+	}
+	ends_by_itself();
+	assert_int_equal(seen.reason, SS_WRITE_TIMEOUT);
+	while (recv(fd, junk, sizeof(junk), 0) > 0)
+		;
+	assert_int_equal(errno, ECONNRESET);
+	close(fd);
+}
+
+/* The same for a producer that queues nothing here. */
+static void who_takes_no_blob_is_reset(void **state)
+{
+	(void)state;
+	service.handler = &produces;
+	section.timeouts.write_ms = 80;
+	int fd = connect_tcp(4096, 4096);
+	turns(1);
+	assert_true(ends_by_itself() >= 80);
+	close(fd);
+}
+
+static void output_has_a_limit(void **state)
+{
+	static char junk[65536];
+
+	(void)state;
+	section.limits.output = 1000;
+	int fd = connect_tcp(4096, 4096);
+	for (int i = 0; i < 1000 && !seen.closed; i++) {
+		send(fd, junk, sizeof(junk), MSG_DONTWAIT | MSG_NOSIGNAL);
+		turns(1);
+	}
+	assert_int_equal(seen.reason, SS_OUTPUT_FULL);
+	close(fd);
+}
+
+/* 100 000 bytes a second, a second's worth at once: 150 000 have to wait, and none is lost. */
+static void bandwidth_is_kept(void **state)
+{
+	static char junk[150000], got[150000];
+	size_t sent = 0, received = 0;
+
+	(void)state;
+	section.limits.bandwidth = 100000;
+	int fd = connect_tcp(0, 0);
+	turns(1);
+	int64_t start = loop.now;
+	while (received < sizeof(junk)) {
+		ssize_t n = send(fd, junk + sent, sizeof(junk) - sent, MSG_DONTWAIT);
+		sent += n > 0 ? (size_t)n : 0;
+		loop_turn(&loop, 5);
+		n = recv(fd, got, sizeof(got), MSG_DONTWAIT);
+		received += n > 0 ? (size_t)n : 0;
+	}
+	/* The piece that crosses the line comes whole: 64 KiB at most. */
+	assert_true(loop.now - start >= 280);
+	send(fd, "more", 4, 0);
+	while (recv(fd, got, sizeof(got), MSG_DONTWAIT) < 0)
+		loop_turn(&loop, 5);
+	assert_true(loop.now - start >= 480);
+	close(fd);
+	turns(1);
+}
+
+/* The pace makes the client wait: that is not its idleness, and its end is seen at once. */
+static void pace_and_time_outs(void **state)
+{
+	static char junk[6000], got[6000];
+	size_t received = 0;
+	struct linger now = { .l_onoff = 1 };
+
+	(void)state;
+	section.limits.bandwidth = 4000;
+	section.timeouts.idle_ms = 200;
+	int fd = connect_tcp(0, 0);
+	assert_int_equal(send(fd, junk, sizeof(junk), 0), sizeof(junk));
+	while (received < sizeof(junk)) {
+		ssize_t n = recv(fd, got, sizeof(got), MSG_DONTWAIT);
+		assert_true(n > 0 || (n < 0 && errno == EAGAIN));
+		received += n > 0 ? (size_t)n : 0;
+		loop_turn(&loop, 5);
+	}
+	assert_int_equal(send(fd, junk, 100, 0), 100);
+	turns(2); /* it waits for its pace now */
+	setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+	close(fd);
+	turns(2);
+	assert_int_equal(set.count, 0);
+	assert_int_equal(seen.reason, SS_RESET);
 }
 
 static void close_from_outside_a_callback(void **state)
@@ -416,9 +909,10 @@ static void close_from_outside_a_callback(void **state)
 
 static int ends;
 
-static void count_end(struct connection_set *s)
+static void count_end(struct connection_set *s, struct service *of)
 {
 	(void)s;
+	assert_ptr_equal(of, &service);
 	ends++;
 }
 
@@ -443,6 +937,23 @@ static void finish_sends_fin_to_all(void **state)
 	assert_int_equal(ends, 10);
 	assert_int_equal(set.count, 0);
 	assert_int_equal(seen.reason, SS_DRAIN);
+}
+
+/* It neither reads nor closes, and output waits for it: the lingering close bounds that too. */
+static void finish_does_not_wait_for_the_deaf(void **state)
+{
+	static char junk[65536];
+
+	(void)state;
+	int fd = connect_tcp(4096, 4096);
+	while (!seen.last || !ss_queued(seen.last)) {
+		send(fd, junk, sizeof(junk), MSG_DONTWAIT);
+		turns(1);
+	}
+	connection_set_finish(&set);
+	assert_in_range(ends_by_itself(), 30, 1000);
+	assert_int_equal(seen.reason, SS_DRAIN);
+	close(fd);
 }
 
 static void abort_ends_at_once(void **state)
@@ -487,12 +998,32 @@ int main(void)
 		TEST(reset_while_output_waits),
 		TEST(unconsumed_bytes_come_again),
 		TEST(input_is_bounded),
+		TEST(close_while_waiting_bytes_are_delivered),
 		TEST(a_turn_is_shared),
+		TEST(bytes_behind_a_descriptor),
+		TEST(gone_after_its_fin),
+		TEST(close_with_output_reads_on),
+		TEST(discarded_bytes_are_counted),
+		TEST(blob_goes_on_where_it_stopped),
+		TEST(silent_client_gets_its_fin),
+		TEST(first_byte_in_time_and_then_idle),
+		TEST(activity_moves_the_idle_time),
+		TEST(idle_time_shrinks_under_pressure),
+		TEST(lifetime_ends_the_busiest),
+		TEST(who_sends_on_after_the_end),
+		TEST(lifetime_ends_the_deaf),
+		TEST(who_takes_nothing_is_reset),
+		TEST(who_takes_no_blob_is_reset),
+		TEST(output_has_a_limit),
+		TEST(bandwidth_is_kept),
+		TEST(pace_and_time_outs),
 		TEST(close_from_outside_a_callback),
 		TEST(finish_sends_fin_to_all),
+		TEST(finish_does_not_wait_for_the_deaf),
 		TEST(abort_ends_at_once),
 		cmocka_unit_test(peers_are_named),
 	};
 
+	signal(SIGPIPE, SIG_IGN); /* as main() does: sendfile() has no MSG_NOSIGNAL */
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -60,7 +60,7 @@ static void load(const char *text)
 	struct settings *settings = NULL;
 
 	assert_int_equal(load_file(text, &settings), 0);
-	assert_int_equal(services_init(&services, settings), 0);
+	assert_int_equal(services_init(&services, settings, 1000, 100, &report), 0);
 	settings_unref(settings);
 }
 

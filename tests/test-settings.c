@@ -121,6 +121,56 @@ static const struct settings_socket *find(const char *name)
 	return socket;
 }
 
+static const struct settings_limits default_limits = { .source_prefix_v4 = 32,
+						       .source_prefix_v6 = 64,
+						       .burst = 100,
+						       .source_burst = 10,
+						       .output = 1 << 20 };
+static const struct settings_timeouts default_timeouts = { .write_ms = 30000, .linger_ms = 1000 };
+
+static void assert_limits(const struct settings_limits *a, const struct settings_limits *b)
+{
+	assert_int_equal(a->connections, b->connections);
+	assert_int_equal(a->refuse, b->refuse);
+	assert_int_equal(a->per_source, b->per_source);
+	assert_int_equal(a->source_prefix_v4, b->source_prefix_v4);
+	assert_int_equal(a->source_prefix_v6, b->source_prefix_v6);
+	assert_int_equal(a->rate, b->rate);
+	assert_int_equal(a->burst, b->burst);
+	assert_int_equal(a->source_rate, b->source_rate);
+	assert_int_equal(a->source_burst, b->source_burst);
+	assert_true(a->bandwidth == b->bandwidth);
+	assert_true(a->output == b->output);
+}
+
+static void assert_timeouts(const struct settings_timeouts *a, const struct settings_timeouts *b)
+{
+	assert_int_equal(a->first_byte_ms, b->first_byte_ms);
+	assert_int_equal(a->idle_ms, b->idle_ms);
+	assert_int_equal(a->write_ms, b->write_ms);
+	assert_int_equal(a->lifetime_ms, b->lifetime_ms);
+	assert_int_equal(a->linger_ms, b->linger_ms);
+}
+
+/* Rules are sorted: the same ones stand in the same order. */
+static void assert_access(const struct access_rules *a, const struct access_rules *b)
+{
+	char x[ACCESS_PREFIX_MAX], y[ACCESS_PREFIX_MAX];
+
+	assert_int_equal(a->n_prefixes, b->n_prefixes);
+	for (size_t i = 0; i < a->n_prefixes; i++) {
+		assert_string_equal(access_format_prefix(x, &a->prefixes[i]),
+				    access_format_prefix(y, &b->prefixes[i]));
+		assert_int_equal(a->prefixes[i].allow, b->prefixes[i].allow);
+	}
+	assert_int_equal(a->n_ids, b->n_ids);
+	for (size_t i = 0; i < a->n_ids; i++) {
+		assert_int_equal(a->ids[i].id, b->ids[i].id);
+		assert_int_equal(a->ids[i].is_gid, b->ids[i].is_gid);
+		assert_int_equal(a->ids[i].allow, b->ids[i].allow);
+	}
+}
+
 static void test_defaults(void **state)
 {
 	const struct settings_socket *socket;
@@ -130,6 +180,8 @@ static void test_defaults(void **state)
 	assert_string_equal(settings->path, "x");
 	assert_int_equal(settings->workers, 0);
 	assert_int_equal(settings->drain_ms, 5000);
+	assert_int_equal(settings->max_connections, 0);
+	assert_true(settings->max_output == 64 << 20);
 	assert_int_equal(settings->n_sockets, 1);
 	assert_int_equal(settings->n_files, 1);
 	assert_string_equal(settings->files[0], "x");
@@ -138,7 +190,10 @@ static void test_defaults(void **state)
 	assert_ptr_equal(socket, settings->sockets);
 	assert_string_equal(socket->handler, "echo");
 	assert_true(socket->log_connections);
-	assert_int_equal(socket->linger_ms, 1000);
+	assert_limits(&socket->limits, &default_limits);
+	assert_timeouts(&socket->timeouts, &default_timeouts);
+	assert_int_equal(socket->access.n_prefixes, 0);
+	assert_int_equal(socket->access.n_ids, 0);
 	assert_ptr_equal(socket->where.file, settings->files[0]);
 	assert_int_equal(socket->where.line, 2);
 	assert_int_equal(socket->handler_where.line, 2);
@@ -174,7 +229,7 @@ static void test_values(void **state)
 		  "log: { connections = FALSE; }; } );");
 	assert_int_equal(settings->workers, 1024);
 	assert_int_equal(settings->drain_ms, 250);
-	assert_int_equal(find("a b/~")->linger_ms, 100);
+	assert_int_equal(find("a b/~")->timeouts.linger_ms, 100);
 	assert_false(find("a b/~")->log_connections);
 
 	/* An integer is a number, and a wide one that fits is an integer. */
@@ -204,8 +259,8 @@ static void test_narrower_overrides_wider(void **state)
 		"  options: { tcp_nodelay = false; so_keepalive = true; tcp_keepidle = 60; }; };\n");
 	a = find("a");
 	b = find("b");
-	assert_int_equal(a->linger_ms, 2000);
-	assert_int_equal(b->linger_ms, 3000);
+	assert_int_equal(a->timeouts.linger_ms, 2000);
+	assert_int_equal(b->timeouts.linger_ms, 3000);
 	assert_false(a->log_connections);
 	assert_false(b->log_connections);
 
@@ -244,11 +299,13 @@ static void test_unknown_keys(void **state)
 		"worker = 1;", "x:1: ",
 		"unknown key \"worker\" at the top level of the file; did you mean \"workers\"?");
 	assert_top_refused("\nDRAIN_TIMEOUT = 1;", "x:2: ", "did you mean \"drain_timeout\"?");
-	assert_top_refused("banana = 1;",
-			   "x:1: ", "known there: workers, drain_timeout, defaults, sockets");
+	assert_top_refused("banana = 1;", "x:1: ",
+			   "known there: workers, drain_timeout, max_connections, "
+			   "max_output, defaults, sockets");
 	assert_top_refused(
 		"defaults: {\nmax_conections = 1; };", "x:2: ",
-		"unknown key \"max_conections\" in defaults; known there: options, timeouts, log");
+		"unknown key \"max_conections\" in defaults; known there: limits, timeouts, access, "
+		"log, options");
 	assert_top_refused("defaults: { timeouts: { linge = 1; }; };",
 			   "x:1: ", "in timeouts: { }; did you mean \"linger\"?");
 	assert_top_refused("defaults: { options: { tcp_no_delay = true; }; };",
@@ -267,6 +324,9 @@ static void test_keys_in_the_wrong_place(void **state)
 	(void)state;
 	assert_top_refused("tcp_nodelay = true;", "x:1: ", "write it in options: { }");
 	assert_top_refused("linger = 1;", "x:1: ", "write it in timeouts: { }");
+	assert_top_refused("connections = 1;", "x:1: ", "write it in limits: { } or in log: { }");
+	assert_entry_refused("limits: { max_output = 70000; };",
+			     "x:3: ", "in limits: { }; write it at the top level of the file");
 	assert_top_refused("options: { };", "x:1: ", "write it in defaults or an entry of sockets");
 	assert_top_refused("defaults: { name = \"x\"; };", "x:1: ",
 			   "unknown key \"name\" in defaults; write it in an entry of sockets");
@@ -395,6 +455,353 @@ static void refuse_name(const char *name, const char *words)
 	assert_true(asprintf(&text, "sockets = (\n{ name = \"%s\";\nhandler = \"echo\"; } );",
 			     name) > 0);
 	assert_refused(text, "x:2: ", words);
+}
+
+/* The group of an entry, the name of a key with a number, and its range. */
+struct number {
+	const char *group, *name, *min, *below, *max, *above;
+	bool or_zero;
+};
+
+static const struct number numbers[] = {
+	{ "limits", "connections", "0", "-1", "1000000", "1000001", false },
+	{ "limits", "per_source", "0", "-1", "1000000", "1000001", false },
+	{ "limits", "source_prefix_v4", "0", "-1", "32", "33", false },
+	{ "limits", "source_prefix_v6", "0", "-1", "128", "129", false },
+	{ "limits", "rate", "0", "-1", "100000", "100001", false },
+	{ "limits", "burst", "1", "0", "100000", "100001", false },
+	{ "limits", "source_rate", "0", "-1", "100000", "100001", false },
+	{ "limits", "source_burst", "1", "0", "100000", "100001", false },
+	{ "limits", "bandwidth", "64", "63", "1099511627776L", "1099511627777L", true },
+	{ "limits", "output", "65536", "65535", "1073741824", "1073741825", false },
+	{ "timeouts", "first_byte", "0.1", "0.099", "2073600.0", "2073600.1", true },
+	{ "timeouts", "idle", "0.1", "0.0999", "2073600", "2073600.001", true },
+	{ "timeouts", "write", "0.1", "-1", "2073600", "2073601", true },
+	{ "timeouts", "lifetime", "0.1", "1e-300", "2073600", "1e10", true },
+	{ "timeouts", "linger", "0.1", "0", "60", "60.1", false },
+};
+
+/* A burst needs a rate. */
+static const char *partner(const char *name)
+{
+	return strcmp(name, "burst") == 0          ? "rate = 0; "
+	       : strcmp(name, "source_burst") == 0 ? "source_rate = 0; "
+						   : "";
+}
+
+static void load_number(const struct number *row, const char *value)
+{
+	auto_free char *text = NULL;
+
+	assert_true(
+		asprintf(&text,
+			 "sockets = ( { name = \"a\"; handler = \"h\"; %s: { %s%s = %s; }; } );",
+			 row->group, partner(row->name), row->name, value) > 0);
+	must_load(text);
+}
+
+static void refuse_number(const struct number *row, const char *value, const char *words)
+{
+	auto_free char *text = NULL, *start = NULL;
+
+	assert_true(asprintf(&text, "%s: { %s\n%s = %s; };", row->group, partner(row->name),
+			     row->name, value) > 0);
+	assert_true(asprintf(&start, "x:4: %s.%s ", row->group, row->name) > 0);
+	assert_entry_refused(text, start, words);
+}
+
+static void test_each_limit_and_timeout_has_its_range(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(numbers); i++) {
+		const struct number *row = &numbers[i];
+
+		load_number(row, row->min);
+		load_number(row, row->max);
+		refuse_number(row, row->below, "is out of range; write ");
+		refuse_number(row, row->above, "is out of range; write ");
+		refuse_number(row, "\"1\"", "is a string; write ");
+		refuse_number(row, "true", "is true or false; write ");
+		refuse_number(row, "(1)", "is a list; write ");
+		if (strcmp(row->group, "limits") == 0)
+			refuse_number(row, "1.0", "is a number with a fraction; write ");
+		if (row->or_zero)
+			load_number(row, "0");
+	}
+	refuse_number(
+		&numbers[8], "63",
+		"= 63 is out of range; write 0, or an integer from 64 to 1099511627776 bytes/s");
+	refuse_number(&numbers[10], "0.05",
+		      "= 0.05 is out of range; write 0, or a number from 0.1 to 2073600.0 s");
+	refuse_number(&numbers[11], "2073600.5", "= 2073600.5 is out of range");
+	assert_entry_refused("limits: { bandwidth = 1099511627776; };",
+			     "x:3: ", "32 bits; write 1099511627776L");
+
+	assert_top_refused("max_connections = -1;", "x:1: ", "write an integer from 0 to 1000000");
+	assert_top_refused("max_connections = 1000001;", "x:1: ", "out of range");
+	assert_top_refused("max_connections = \"many\";", "x:1: ", "is a string");
+	assert_top_refused(
+		"max_output = 65535;", "x:1: ",
+		"= 65535 is out of range; write an integer from 65536 to 68719476736 bytes");
+	assert_top_refused("max_output = 68719476737L;", "x:1: ", "out of range");
+	assert_top_refused("max_output = \"64M\";", "x:1: ", "is a string");
+	assert_top_refused("max_output = 68719476736;", "x:1: ", "32 bits; write 68719476736L");
+}
+
+static void test_limits_and_timeouts(void **state)
+{
+	static const struct settings_limits limits = { .connections = 1,
+						       .refuse = true,
+						       .per_source = 1,
+						       .source_prefix_v4 = 3,
+						       .source_prefix_v6 = 4,
+						       .rate = 5,
+						       .burst = 6,
+						       .source_rate = 7,
+						       .source_burst = 8,
+						       .bandwidth = 1LL << 40,
+						       .output = 65537 };
+	static const struct settings_timeouts timeouts = { 100, 2000, 0, 2073600000, 5000 };
+
+	(void)state;
+	must_load("max_connections = 7; max_output = 68719476736L;"
+		  "sockets = ( { name = \"a\"; handler = \"h\"; limits: { connections = 1;\n"
+		  "at_limit = \"refuse\"; per_source = 1; source_prefix_v4 = 3;\n"
+		  "source_prefix_v6 = 4; rate = 5; burst = 6; source_rate = 7; source_burst = 8;\n"
+		  "bandwidth = 1099511627776L; output = 65537; };\n"
+		  "timeouts: { first_byte = 0.1; idle = 2; write = 0; lifetime = 2073600.0;\n"
+		  "linger = 5; }; } );");
+	assert_int_equal(settings->max_connections, 7);
+	assert_true(settings->max_output == 1LL << 36);
+	assert_limits(&find("a")->limits, &limits);
+	assert_timeouts(&find("a")->timeouts, &timeouts);
+
+	/* Key by key, not as a whole. */
+	must_load("defaults: { limits: { at_limit = \"refuse\"; rate = 9; output = 70000; };\n"
+		  "timeouts: { idle = 9; linger = 9; }; };\n"
+		  "sockets = ( { name = \"a\"; handler = \"h\"; limits: { burst = 2; };\n"
+		  "timeouts: { idle = 0; }; }, { name = \"b\"; handler = \"h\";\n"
+		  "limits: { at_limit = \"wait\"; rate = 0; }; } );");
+	assert_true(find("a")->limits.refuse);
+	assert_int_equal(find("a")->limits.rate, 9);
+	assert_int_equal(find("a")->limits.burst, 2);
+	assert_true(find("a")->limits.output == 70000);
+	assert_int_equal(find("a")->timeouts.idle_ms, 0);
+	assert_int_equal(find("a")->timeouts.linger_ms, 9000);
+	assert_false(find("b")->limits.refuse);
+	assert_int_equal(find("b")->limits.rate, 0);
+	assert_int_equal(find("b")->limits.burst, 100);
+	assert_int_equal(find("b")->timeouts.idle_ms, 9000);
+}
+
+static void test_words(void **state)
+{
+	(void)state;
+	assert_entry_refused(
+		"limits: {\nat_limit = \"refus\"; };",
+		"x:4: ", "limits.at_limit = \"refus\" is not possible; did you mean \"refuse\"?");
+	assert_entry_refused("limits: { at_limit = \"Wait\"; };",
+			     "x:3: ", "did you mean \"wait\"?");
+	assert_entry_refused("limits: { at_limit = \"drop\"; };",
+			     "x:3: ", "= \"drop\" is not possible; write \"wait\" or \"refuse\"");
+	assert_entry_refused("limits: { at_limit = \"\"; };",
+			     "x:3: ", "= \"\" is not possible; write \"wait\" or \"refuse\"");
+	assert_entry_refused("limits: { at_limit = true; };", "x:3: ",
+			     "limits.at_limit is true or false; write \"wait\" or \"refuse\"");
+	assert_entry_refused("limits: { at_limit = 1; };",
+			     "x:3: ", "is an integer; write \"wait\"");
+}
+
+static void test_limits_that_do_not_fit(void **state)
+{
+	(void)state;
+	must_load("defaults: { limits: { connections = 5; per_source = 5; }; };" SOCKETS);
+	must_load("defaults: { limits: { per_source = 5; }; };" SOCKETS);
+	assert_entry_refused(
+		"limits: { connections = 5;\nper_source = 6; };", "x:4: ",
+		"limits.per_source = 6 is more than limits.connections = 5, so it would never be "
+		"reached; lower it, or raise connections");
+	assert_top_refused("defaults: { limits: { per_source = 6;\nconnections = 5; }; };",
+			   "x:1: ", "limits.per_source = 6 is more than limits.connections = 5");
+	/* One of the two in defaults: said of the other one. */
+	assert_refused("defaults: { limits: { per_source = 6; }; };\nsockets = (\n"
+		       "{ name = \"a\"; handler = \"h\"; },\n"
+		       "{ name = \"b\"; handler = \"h\"; limits: {\nconnections = 5; }; } );",
+		       "x:5: ", "limits.per_source = 6 is more than limits.connections = 5");
+	assert_refused("defaults: { limits: { connections = 5; }; };\nsockets = (\n"
+		       "{ name = \"b\"; handler = \"h\"; limits: {\nper_source = 6; }; } );",
+		       "x:4: ", "limits.per_source = 6 is more than limits.connections = 5");
+
+	assert_entry_refused("limits: {\nburst = 5; };", "x:4: ",
+			     "limits.burst limits nothing without limits.rate; write rate as well");
+	assert_entry_refused("limits: { rate = 5;\nsource_burst = 5; };", "x:4: ",
+			     "limits.source_burst limits nothing without limits.source_rate");
+	assert_top_refused("defaults: { limits: { burst = 5; }; };",
+			   "x:1: ", "limits.burst limits nothing without limits.rate");
+	/* A rate of 0 switches both off; and each may stand in the defaults. */
+	must_load("defaults: { limits: { rate = 0; burst = 5; }; };" SOCKETS);
+	must_load("defaults: { limits: { rate = 3; }; };\n"
+		  "sockets = ( { name = \"a\"; handler = \"h\"; limits: { burst = 5; }; } );");
+	must_load(
+		"defaults: { limits: { burst = 5; }; };\n"
+		"sockets = ( { name = \"a\"; handler = \"h\"; }, { name = \"b\"; handler = \"h\";\n"
+		"limits: { rate = 3; }; } );");
+	assert_int_equal(find("b")->limits.burst, 5);
+}
+
+/* As --dump writes them, to compare. */
+static char *rules_of(const char *name)
+{
+	const struct access_rules *rules = &find(name)->access;
+	char prefix[ACCESS_PREFIX_MAX], *text;
+	size_t size;
+	FILE *stream = open_memstream(&text, &size);
+
+	for (size_t i = 0; i < rules->n_prefixes; i++)
+		fprintf(stream, "%c%s ", rules->prefixes[i].allow ? '+' : '-',
+			access_format_prefix(prefix, &rules->prefixes[i]));
+	for (size_t i = 0; i < rules->n_ids; i++)
+		fprintf(stream, "%c%c%u ", rules->ids[i].allow ? '+' : '-',
+			rules->ids[i].is_gid ? 'g' : 'u', (unsigned)rules->ids[i].id);
+	fclose(stream);
+	return text;
+}
+
+static void assert_rules(const char *name, const char *expected)
+{
+	auto_free char *rules = rules_of(name);
+
+	assert_string_equal(rules, expected);
+}
+
+static void test_access(void **state)
+{
+	(void)state;
+	must_load("sockets = ( { name = \"a\"; handler = \"h\"; access: {\n"
+		  "allow = ( \"192.0.2.0/24\", \"2001:db8::/32\", \"::ffff:198.51.100.7\" );\n"
+		  "deny = [ \"any\", \"192.0.2.66\" ];\n"
+		  "allow_uids = ( 1000, 4294967294L ); deny_uids = [ 0 ];\n"
+		  "allow_gids = [ ]; deny_gids = ( 1000, 0x10 ); }; } );");
+	assert_rules("a", "-192.0.2.66 +198.51.100.7 +192.0.2.0/24 +2001:db8::/32 -any "
+			  "-u0 +u1000 +u4294967294 -g16 -g1000 ");
+}
+
+static void test_access_of_an_entry_replaces_that_of_defaults(void **state)
+{
+	(void)state;
+	must_load(
+		"sockets = ( { name = \"a\"; handler = \"h\"; access: { deny = ( \"::1\" ); }; },\n"
+		"{ name = \"b\"; handler = \"h\"; },\n"
+		"{ name = \"c\"; handler = \"h\"; access: { }; },\n"
+		"{ name = \"d\"; handler = \"h\"; access: { allow = ( \"192.0.2.1\" ); }; } );\n"
+		"defaults: { access: { allow = ( \"192.0.2.1\" ); deny_uids = ( 7 ); }; };");
+	assert_rules("a", "-::1 ");
+	assert_rules("b", "+192.0.2.1 -u7 ");
+	assert_rules("c", "");
+	assert_rules("d", "+192.0.2.1 ");
+}
+
+static void test_wrong_access(void **state)
+{
+	(void)state;
+	assert_entry_refused("access = ( \"any\" );", "x:3: ", "access is a list; write a group");
+	assert_entry_refused("access: { alow = ( ); };", "x:3: ", "did you mean \"allow\"?");
+	assert_entry_refused("allow = ( \"any\" );", "x:3: ", "write it in access: { }");
+	assert_entry_refused("access: { allow = \"192.0.2.1\"; };", "x:3: ",
+			     "access.allow is a string; write a list: ( \"192.0.2.0/24\", ");
+	assert_entry_refused("access: { deny = { }; };",
+			     "x:3: ", "access.deny is a group; write a list");
+	assert_entry_refused("access: { deny = true; };", "x:3: ", "write a list");
+	assert_entry_refused("access: { allow_uids = 1000; };", "x:3: ",
+			     "access.allow_uids is an integer; write a list: ( 1000, 1001 )");
+	assert_entry_refused("access: { deny_gids = \"root\"; };",
+			     "x:3: ", "is a string; write a list");
+
+	assert_entry_refused("access: { allow = (\n\"192.0.2.0/24\",\n5\n); };",
+			     "x:5: ", "access.allow.[1] is an integer; write an address like");
+	assert_entry_refused("access: { allow = (\n( \"any\" ) ); };",
+			     "x:4: ", "access.allow.[0] is a list; write an address");
+	assert_entry_refused("access: { allow = ( \"300.0.2.1\" ); };", "x:3: ",
+			     "access.allow.[0] = \"300.0.2.1\" is not possible; write an address");
+	assert_entry_refused("access: { allow = ( \"example.org\" ); };",
+			     "x:3: ", "access.allow.[0] = \"example.org\" is not possible");
+	assert_entry_refused("access: { deny = ( \"192.0.2.1/24\" ); };", "x:3: ",
+			     "access.deny.[0] = \"192.0.2.1/24\" has bits beyond its length; "
+			     "write 192.0.2.0/24 or 192.0.2.1");
+	assert_entry_refused("access: { deny = ( \"::/129\" ); };", "x:3: ", "has a wrong length");
+	assert_entry_refused("access: { deny = ( \"\" ); };", "x:3: ", "is not possible");
+	assert_entry_refused("access: { deny = ( \"a\\nb\" ); };", "x:3: ", "\"a\\x0ab\"");
+	/* A comma is missing: strings side by side are one. */
+	assert_entry_refused("access: { deny = ( \"192.0.2.1\" \"192.0.2.2\" ); };",
+			     "x:3: ", "\"192.0.2.1192.0.2.2\" is not possible");
+
+	assert_entry_refused(
+		"access: { allow_uids = ( 5,\n-1 ); };", "x:4: ",
+		"access.allow_uids.[1] = -1 is out of range; write an integer from 0 to "
+		"4294967294");
+	assert_entry_refused("access: { deny_uids = ( 4294967295L ); };", "x:3: ", "out of range");
+	assert_entry_refused("access: { deny_gids = [ 4294967296L ]; };", "x:3: ", "out of range");
+	assert_entry_refused("access: { allow_gids = ( \"root\" ); };",
+			     "x:3: ", "access.allow_gids.[0] is a string; write an integer from 0");
+	assert_entry_refused("access: { allow_gids = ( 1.5 ); };",
+			     "x:3: ", "write an integer from 0");
+	/* What stands in for a wrong value is not blamed. */
+	assert_entry_refused("access: { allow_uids = ( 0,\n4294967294 ); };",
+			     "x:4: ", "32 bits; write 4294967294L");
+	assert_entry_refused("access: { allow = (\n\"\\q\" ); };",
+			     "x:4: ", "unknown \"\\\" sequence");
+}
+
+static void test_rules_that_stand_twice(void **state)
+{
+	(void)state;
+	assert_entry_refused(
+		"access: { allow = ( \"192.0.2.1\",\n\"192.0.2.1/32\" ); };", "x:4: ",
+		"access.allow.[1] = \"192.0.2.1/32\" has a rule already, access.allow.[0] "
+		"= \"192.0.2.1\" at x:3; keep one of them");
+	assert_entry_refused("access: { deny = ( \"::1\" );\nallow = ( \"any\",\n\"0::1\"\n); };",
+			     "x:5: ",
+			     "access.allow.[1] = \"0::1\" has a rule already, access.deny.[0] = "
+			     "\"::1\" at x:3; keep one of them");
+	assert_entry_refused("access: { deny = [ \"any\",\n\"any\" ]; };", "x:4: ",
+			     "access.deny.[1] = \"any\" has a rule already, access.deny.[0]");
+	assert_entry_refused(
+		"access: { allow = ( \"192.0.2.0/24\" );\n"
+		"deny = ( \"::ffff:192.0.2.0/120\" ); };",
+		"x:4: ", "has a rule already, access.allow.[0] = \"192.0.2.0/24\" at x:3");
+	assert_entry_refused(
+		"access: { deny_uids = ( 1, 5 );\nallow_uids = ( 5 ); };", "x:4: ",
+		"access.allow_uids.[0] = 5 has a rule already, access.deny_uids.[1] at "
+		"x:3; keep one of them");
+	assert_entry_refused(
+		"access: { deny_gids = ( 7,\n0x7 ); };", "x:4: ",
+		"access.deny_gids.[1] = 7 has a rule already, access.deny_gids.[0] at x:3");
+	assert_entry_refused("access: { deny_gids = ( 5 );\nallow_uids = ( 5, 5 ); };", "x:4: ",
+			     "access.allow_uids.[1] = 5 has a rule already, access.allow_uids.[0]");
+	/* Said once, though the defaults are read twice. */
+	assert_top_refused("defaults: { access: { deny = ( \"::1\",\n\"::1\" ); }; };",
+			   "x:2: ", "has a rule already");
+	/* A uid and a gid are two things, and a network is not its first address. */
+	must_load("sockets = ( { name = \"a\"; handler = \"h\"; access: { allow_uids = ( 5 );\n"
+		  "deny_gids = ( 5 ); allow = ( \"::/0\", \"::\", \"any\" );\n"
+		  "deny = ( \"0.0.0.0/0\", \"::/1\" ); }; } );");
+}
+
+/* libconfig notes the line of the token behind a string. */
+static void test_lines_of_strings_in_lists(void **state)
+{
+	(void)state;
+	assert_entry_refused("access: { deny = (\n\"bad\"\n\n# more\n); };", "x:4: ", "\"bad\"");
+	assert_entry_refused("access: { deny = (\n\"::1\"\n, \"bad\"\n\n, \"::2\" ); };",
+			     "x:5: ", "\"bad\"");
+	assert_entry_refused("access: { deny = ( \"bad\"\n\n,\n\"::1\" ); };", "x:3: ", "\"bad\"");
+	assert_entry_refused("access: { deny = [ \"::1\"\n, \"bad\", \"::2\" ]; };",
+			     "x:4: ", "\"bad\"");
+	assert_entry_refused("access: { allow = ( \"::1\"\n); deny = ( \"bad\" ); };",
+			     "x:4: ", "\"bad\"");
+	assert_entry_refused("access: { allow = ( \"::1\" ); deny = [\n\"::2\",\n\"bad\"\n]; };",
+			     "x:5: ", "\"bad\"");
+	assert_refused("sockets = (\n\"echo\"\n);", "x:2: ", "an entry of sockets is a group");
 }
 
 static void test_names(void **state)
@@ -543,13 +950,17 @@ static void assert_same(const struct settings *a, const struct settings *b)
 {
 	assert_int_equal(a->workers, b->workers);
 	assert_int_equal(a->drain_ms, b->drain_ms);
+	assert_int_equal(a->max_connections, b->max_connections);
+	assert_true(a->max_output == b->max_output);
 	assert_int_equal(a->n_sockets, b->n_sockets);
 	for (size_t i = 0; i < a->n_sockets; i++) {
 		const struct settings_socket *x = &a->sockets[i], *y = &b->sockets[i];
 
 		assert_string_equal(x->name, y->name);
 		assert_string_equal(x->handler, y->handler);
-		assert_int_equal(x->linger_ms, y->linger_ms);
+		assert_limits(&x->limits, &y->limits);
+		assert_timeouts(&x->timeouts, &y->timeouts);
+		assert_access(&x->access, &y->access);
 		assert_int_equal(x->log_connections, y->log_connections);
 		for (size_t o = 0; o < sockopt_count; o++)
 			assert_same_value(&x->options[o], &y->options[o]);
@@ -594,6 +1005,42 @@ static void test_dump_loads_again(void **state)
 	assert_non_null(strstr(first, "tcp_congestion = \"reno\"; # x:4\n"));
 	second = dump();
 	assert_int_equal(strlen(first) > 0, strlen(second) > 0);
+}
+
+static void test_dump_of_limits_and_access(void **state)
+{
+	auto_free char *first = NULL;
+	struct settings *original;
+
+	(void)state;
+	must_load(
+		"max_connections = 9; max_output = 68719476736L;\n"
+		"defaults: { limits: { connections = 8; at_limit = \"refuse\"; per_source = 7;\n"
+		"source_prefix_v4 = 6; source_prefix_v6 = 5; rate = 4; burst = 3; source_rate = 2;\n"
+		"source_burst = 1; bandwidth = 2147483648L; output = 1073741824; };\n"
+		"timeouts: { first_byte = 0.123; idle = 1.5; write = 0; lifetime = 2073600; };\n"
+		"access: { deny = ( \"any\", \"192.0.2.66\" ); allow = ( \"192.0.2.0/24\",\n"
+		"\"2001:db8::/32\", \"0.0.0.0/0\", \"::/0\" ); deny_uids = ( 4294967294L, 1 );\n"
+		"allow_gids = ( 2 ); }; };\n"
+		"sockets = ( { name = \"a\"; handler = \"h\"; }, { name = \"b\"; handler = \"h\";\n"
+		"access: { deny = ( \"::1\" ); allow_uids = ( 3 ); }; } );");
+	original = settings;
+	first = dump();
+	settings = NULL;
+	must_load(first);
+	assert_same(original, settings);
+	settings_unref(original);
+
+	assert_non_null(strstr(first, "max_output = 68719476736L;\n"));
+	assert_non_null(strstr(first, "at_limit = \"refuse\";\n"));
+	assert_non_null(strstr(first, "bandwidth = 2147483648L;\n"));
+	assert_non_null(strstr(first, "output = 1073741824;\n"));
+	assert_non_null(strstr(first, "first_byte = 0.123;\n"));
+	assert_non_null(strstr(first, "allow = ( \"192.0.2.0/24\", \"0.0.0.0/0\", "
+				      "\"2001:db8::/32\", \"::/0\" );\n"));
+	assert_non_null(strstr(first, "deny_uids = ( 1, 4294967294L );\n"));
+	assert_non_null(strstr(first, "allow_uids = ();\n"));
+	assert_non_null(strstr(first, "allow_uids = ( 3 );\n"));
 }
 
 static void test_dump_says_what_is_built_in(void **state)
@@ -719,10 +1166,14 @@ static void test_shipped_file_shows_the_defaults(void **state)
 
 	assert_int_equal(settings->workers, defaults->workers);
 	assert_int_equal(settings->drain_ms, defaults->drain_ms);
+	assert_int_equal(settings->max_connections, defaults->max_connections);
+	assert_true(settings->max_output == defaults->max_output);
 	assert_int_equal(settings->n_sockets, defaults->n_sockets);
 	was = &defaults->sockets[0];
 	is = find("echo");
-	assert_int_equal(is->linger_ms, was->linger_ms);
+	assert_limits(&is->limits, &was->limits);
+	assert_timeouts(&is->timeouts, &was->timeouts);
+	assert_access(&is->access, &was->access);
 	assert_int_equal(is->log_connections, was->log_connections);
 	for (size_t i = 0; i < sockopt_count; i++) {
 		if (!is->options[i].set)
@@ -763,9 +1214,24 @@ static char *list_options(void)
 	return text;
 }
 
+/* How many lines of the list of options are about a key of this name, in whatever group. */
+static int count_keys(const char *list, const char *key)
+{
+	size_t length = strlen(key);
+	int n = 0;
+
+	for (const char *line = list; *line; line += strcspn(line, "\n"), line += *line == '\n') {
+		size_t name = strcspn(line, " "), dot = strcspn(line, ".");
+		const char *at = dot < name ? line + dot + 1 : line;
+
+		n += strncmp(at, key, length) == 0 && at[length] == ' ';
+	}
+	return n;
+}
+
 static void test_shipped_file_has_each_key_once(void **state)
 {
-	auto_free char *text = read_shipped(), *keys = list_options();
+	auto_free char *text = read_shipped(), *list = list_options(), *keys = strdup(list);
 	int n = 0;
 
 	(void)state;
@@ -775,10 +1241,10 @@ static void test_shipped_file_has_each_key_once(void **state)
 		line[strcspn(line, " ")] = '\0';
 		if (strchr(key, '.'))
 			key = strchr(key, '.') + 1;
-		if (count_lines(text, key) != 1)
+		if (count_lines(text, key) != count_keys(list, key))
 			fail_msg("%s stands there %d times", key, count_lines(text, key));
 	}
-	assert_int_equal(n, 6 + sockopt_count);
+	assert_int_equal(n, 29 + sockopt_count);
 }
 
 static void test_shipped_file_explains_the_options_as_the_table_does(void **state)
@@ -800,6 +1266,12 @@ static void test_list_of_options(void **state)
 	assert_non_null(strstr(text, "workers "));
 	assert_non_null(strstr(text, "0..1024"));
 	assert_non_null(strstr(text, "0.1..60.0 "));
+	assert_non_null(strstr(text, " 0|64..1099511627776 "));
+	assert_non_null(strstr(text, " 0|0.1..2073600.0 "));
+	assert_non_null(strstr(text, " wait|refuse "));
+	assert_non_null(strstr(text, " \"wait\" "));
+	assert_non_null(strstr(text, " integers "));
+	assert_non_null(strstr(text, "\naccess.allow "));
 	assert_non_null(strstr(text, "\noptions.tcp_nodelay "));
 	assert_non_null(strstr(text, " required "));
 	assert_non_null(strstr(text, " kernel "));
@@ -820,6 +1292,15 @@ int main(void)
 		TEST(test_ranges),
 		TEST(test_numbers_that_libconfig_wraps),
 		TEST(test_each_option_has_its_range),
+		TEST(test_each_limit_and_timeout_has_its_range),
+		TEST(test_limits_and_timeouts),
+		TEST(test_words),
+		TEST(test_limits_that_do_not_fit),
+		TEST(test_access),
+		TEST(test_access_of_an_entry_replaces_that_of_defaults),
+		TEST(test_wrong_access),
+		TEST(test_rules_that_stand_twice),
+		TEST(test_lines_of_strings_in_lists),
 		TEST(test_names),
 		TEST(test_required),
 		TEST(test_duplicates),
@@ -829,6 +1310,7 @@ int main(void)
 		TEST(test_too_many_keys),
 		TEST(test_references),
 		TEST(test_dump_loads_again),
+		TEST(test_dump_of_limits_and_access),
 		TEST(test_dump_says_what_is_built_in),
 		TEST(test_dump_of_all_options),
 		TEST(test_shipped_file_is_the_defaults),

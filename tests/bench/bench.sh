@@ -1,13 +1,13 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 #
-# bench.sh - simple-server beside the least server that can echo, on this machine
+# bench.sh - simple-server beside the least server that can do the same, on this machine
 #
-# usage: bench.sh [-A] [-r RUNS] [-t SECONDS] [-o SECTIONS] SIMPLE_SERVER RAW_EPOLL ECHO_LOAD
+# usage: bench.sh [-A] [-r RUNS] [-t SECONDS] [-o SECTIONS] SIMPLE_SERVER RAW_EPOLL ECHO_LOAD STREAM_LOAD
 #
 #   -A  simple-server's place is taken by a second raw-epoll: what is printed then is the noise
 #   -r  interleaved runs (15), -t length of each (0.7)
-#   -o  only these of: echo churn calls instructions memory balance
+#   -o  only these of: echo churn discard chargen calls instructions memory balance
 #
 # Prints a Markdown table: what, raw-epoll, simple-server, the judged figure, the goal, ok or over.
 # "over" is no failure: the exit status tells only whether all could be measured.
@@ -19,8 +19,11 @@
 #   ratio is the median of the ratios within each run, which cancels drift: 15 runs are good to
 #   2 % on a quiet machine. On a busy or shared one take more and shorter runs, and keep other
 #   processes away: chrt -r 1 bench.sh -r 60 -t 0.15 ... Absolute times mean nothing elsewhere.
+# - Not by chrt for discard and chargen: a real-time client that never sleeps keeps the kernel's own
+#   network threads from their CPU, and all figures become those of the waiting.
 # - CPU is the scheduler's run time of all threads of the server between both ends of the window;
-#   the kernel's TCP work is in it.
+#   the kernel's TCP work is in it. For discard and chargen it is counted per GB (10^9 bytes); the
+#   baseline receives and sends blocks of 64 KiB.
 # - System calls and instructions are differences between a long and a short series of requests,
 #   which cancel start and set-up; they are exact and repeatable where the times are not. strace
 #   and callgrind slow the server down, so at 64 connections a wake-up brings a nearly full
@@ -34,7 +37,8 @@ set -u
 export LC_ALL=C
 
 runs=15 seconds=0.7 candidate=simple
-sections='echo churn calls instructions memory balance'
+sections='echo churn discard chargen calls instructions memory balance'
+service='echo' # that the servers serve
 
 die()
 {
@@ -59,8 +63,8 @@ while getopts Ar:t:o: option; do
 	esac
 done
 shift $((OPTIND - 1))
-[ $# = 3 ] || die "usage: bench.sh [options] SIMPLE_SERVER RAW_EPOLL ECHO_LOAD"
-simple_server=$1 raw_epoll=$2 echo_load=$3
+[ $# = 4 ] || die "usage: bench.sh [options] SIMPLE_SERVER RAW_EPOLL ECHO_LOAD STREAM_LOAD"
+simple_server=$1 raw_epoll=$2 echo_load=$3 stream_load=$4
 
 server_cpu=${SERVER_CPU:-0} client_cpu=${CLIENT_CPU:-$(($(nproc --all) > 1))}
 tmp=$(mktemp -d) || exit 1
@@ -88,8 +92,8 @@ write_config() # WORKERS
 	cat >"$tmp/conf" <<-END
 		workers = $1;
 		sockets = ( {
-			name = "echo";
-			handler = "echo";
+			name = "$service";
+			handler = "$service";
 			log: { connections = false; };
 		} );
 	END
@@ -99,19 +103,19 @@ write_config() # WORKERS
 # process number stays; it waits for the first connection.
 start_server()
 {
-	local kind=$1 workers=$2 cpus=$3 server=("$raw_epoll")
+	local kind=$1 workers=$2 cpus=$3 server=("$raw_epoll" "$service")
 	shift 3
 	if [ "$kind" = simple ]; then
 		write_config "$workers"
 		server=("$simple_server" --config "$tmp/conf" --allow-root)
 	fi
-	taskset -c "$cpus" systemd-socket-activate -l "127.0.0.1:${port[$kind]}" --fdname=echo -- \
+	taskset -c "$cpus" systemd-socket-activate -l "127.0.0.1:${port[$kind]}" --fdname="$service" -- \
 		"$@" "${server[@]}" >"$tmp/$kind.log" 2>&1 &
 	pid[$kind]=$!
 	echo $! >"$tmp/$kind.pid"
-	load "$kind" -n 1 echo >"$tmp/first" || {
+	first "$kind" >"$tmp/first" || {
 		cat "$tmp/$kind.log" >&2
-		die "$kind does not echo"
+		die "$kind does not serve $service"
 	}
 	settle "$kind"
 }
@@ -137,6 +141,22 @@ settle()
 load() # KIND ARGUMENTS...
 {
 	taskset -c "$client_cpu" "$echo_load" "${@:2}" "${port[$1]}"
+}
+
+stream() # KIND ARGUMENTS...
+{
+	local mode=send
+	[ "$service" != chargen ] || mode=receive
+	taskset -c "$client_cpu" "$stream_load" "${@:2}" "$mode" "${port[$1]}"
+}
+
+first() # KIND
+{
+	if [ "$service" = echo ]; then
+		load "$1" -n 1 echo
+	else
+		stream "$1" -t 0
+	fi
 }
 
 wants()
@@ -175,7 +195,7 @@ median()
 }
 
 # One measured window: "CPU-microseconds-per-request requests-per-second"
-window() # KIND ARGUMENTS...
+window_requests() # KIND ARGUMENTS...
 {
 	local line
 	line=$(load "$1" -t "$seconds" -p "${pid[$1]}" "${@:2}") || return
@@ -183,12 +203,21 @@ window() # KIND ARGUMENTS...
 		-v c="$(field cpu_ns "$line")" 'BEGIN { if (n) print c / n / 1000, n / s }'
 }
 
-# interleaved FILE ARGUMENTS...: RUNS lines of the four columns
+# The same of a one-way service: "CPU-milliseconds-per-GB GB-per-second"
+window_bytes() # KIND ARGUMENTS...
+{
+	local line
+	line=$(stream "$1" -t "$seconds" -p "${pid[$1]}" "${@:2}") || return
+	awk -v n="$(field bytes "$line")" -v s="$(field seconds "$line")" \
+		-v c="$(field cpu_ns "$line")" 'BEGIN { if (n) print c / n * 1000, n / s / 1e9 }'
+}
+
+# interleaved FILE WINDOW ARGUMENTS...: RUNS lines of the four columns
 interleaved()
 {
-	local file=$1 i kind
+	local file=$1 window=$2 i kind
 	local -A result=()
-	shift
+	shift 2
 	start_server raw 1 "$server_cpu"
 	start_server "$candidate" 1 "$server_cpu"
 	: >"$file"
@@ -196,7 +225,7 @@ interleaved()
 		local order=(raw "$candidate")
 		((i % 2)) && order=("$candidate" raw)
 		for kind in "${order[@]}"; do
-			result[$kind]=$(window "$kind" "$@")
+			result[$kind]=$("$window" "$kind" "$@")
 		done
 		[ -n "${result[raw]}" ] && [ -n "${result[$candidate]}" ] &&
 			echo "${result[raw]} ${result[$candidate]}" >>"$file"
@@ -206,20 +235,35 @@ interleaved()
 	[ -s "$file" ]
 }
 
+round() # DIGITS COLUMN FILE
+{
+	printf "%.$1f" "$(median "$2" "$3")"
+}
+
 # times WHAT UNIT MODE CONNECTIONS: the rows for processor time and for speed
 times()
 {
 	local file=$tmp/$3
-	interleaved "$file" -c "$4" "$3" || {
+	interleaved "$file" window_requests -c "$4" "$3" || {
 		row "$1, CPU" - - '' '<=' 1.03
 		return
 	}
-	round()
-	{
-		printf "%.$1f" "$(median "$2" "$file")"
+	row "$1, CPU us per $2" "$(round 2 1 "$file")" "$(round 2 3 "$file")" "$(round 3 5 "$file")" '<=' 1.03
+	row "$1, ${2}s per second" "$(round 0 2 "$file")" "$(round 0 4 "$file")" "$(round 3 6 "$file")" '>=' 0.97
+}
+
+# one_way SERVICE CONNECTIONS [GOAL]: the rows for processor time and for speed
+one_way()
+{
+	local service=$1 file=$tmp/$1 goal=${3-} what="$1, $2 conn."
+	interleaved "$file" window_bytes -c "$2" || {
+		row "$what, CPU" - - '' "${goal:+<=}" "$goal"
+		return
 	}
-	row "$1, CPU us per $2" "$(round 2 1)" "$(round 2 3)" "$(round 3 5)" '<=' 1.03
-	row "$1, ${2}s per second" "$(round 0 2)" "$(round 0 4)" "$(round 3 6)" '>=' 0.97
+	row "$what, CPU ms per GB" "$(round 1 1 "$file")" "$(round 1 3 "$file")" \
+		"$(round 3 5 "$file")" "${goal:+<=}" "$goal"
+	row "$what, GB per second" "$(round 2 2 "$file")" "$(round 2 4 "$file")" \
+		"$(round 3 6 "$file")" '' ''
 }
 
 traced()
@@ -354,6 +398,14 @@ if wants echo; then
 fi
 if wants churn; then
 	times 'connect, echo, close, 16 at a time' connection churn 16
+fi
+if wants discard; then
+	one_way discard 1
+	one_way discard 64 0.60
+fi
+if wants chargen; then
+	one_way chargen 1 0.72
+	one_way chargen 64 0.72
 fi
 if wants calls; then
 	exact 'system calls per request (strace)' calls_strace 1 2 3.00

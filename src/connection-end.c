@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * How a connection ends, and when: errors, time-outs, the polite close, the entry in the journal.
+ *
+ * A time-out costs an active connection nothing but the time that it stores with each piece of
+ * bytes. Its timer is armed for the nearest deadline that there may be; when that comes, the
+ * deadlines are looked at as they are then, and if none has passed the timer is armed for what
+ * remains.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <syslog.h>
+#include <unistd.h>
+
+#include "connection-private.h"
+#include "journal.h"
+
+void connection_fail(struct ss_connection *c, enum ss_reason reason)
+{
+	if (c->flags & FAILED)
+		return;
+	c->flags |= FAILED;
+	c->reason = reason & 0xff;
+	loop_again(c->set->loop, &c->source); /* it may not be its turn now */
+}
+
+void connection_fail_errno(struct ss_connection *c, int error)
+{
+	switch (error) {
+	case ECONNRESET:
+	case EPIPE:
+		connection_fail(c, SS_RESET);
+		break;
+	case ETIMEDOUT:
+	case EHOSTUNREACH:
+	case ENETUNREACH:
+		connection_fail(c, SS_PEER_TIMEOUT);
+		break;
+	case ENOMEM:
+	case ENOBUFS:
+		connection_fail(c, SS_NO_MEMORY);
+		break;
+	default:
+		connection_fail(c, SS_ERROR);
+	}
+}
+
+static void log_end(const struct ss_connection *c, int64_t duration_ms)
+{
+	char peer[PEER_MAX];
+	const struct settings_socket *section = c->service->section;
+
+	if (!section->log_connections || !journal_admit(JOURNAL_CONNECTION))
+		return;
+	struct journal_fields fields = {
+		.socket = section->name,
+		.handler = c->service->handler->name,
+		.peer = peer_format(peer, &c->peer),
+		.reason = connection_reason_name(c->reason),
+		.connection = c->id,
+		.bytes_in = c->bytes_in,
+		.bytes_out = c->bytes_out,
+		.duration_us = (uint64_t)duration_ms * 1000,
+	};
+	journal_log(JOURNAL_CONNECTION, LOG_INFO, &fields,
+		    "%s: connection %llu from %s ended: %s; %llu bytes in, %llu out, %.3f s",
+		    fields.socket, (unsigned long long)c->id, peer, fields.reason,
+		    (unsigned long long)c->bytes_in, (unsigned long long)c->bytes_out,
+		    (double)duration_ms / 1000);
+}
+
+static void release(struct loop_source *source)
+{
+	free(container_of(source, struct ss_connection, source));
+}
+
+/*
+ * Bytes that were to go out are lost: a FIN would tell the peer that it has them all. It also frees
+ * what the kernel still holds for a peer that takes nothing.
+ */
+static void reset(int fd)
+{
+	struct linger now = { .l_onoff = 1 };
+
+	setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+}
+
+/* The only place where a connection ends: EPOLL_CTL_DEL first, memory after the batch. */
+void connection_end(struct ss_connection *c, enum ss_reason reason)
+{
+	struct connection_set *set = c->set;
+	int fd = c->source.fd;
+
+	c->reason = reason & 0xff;
+	if (c->flags & OPENED && c->service->handler->close)
+		c->service->handler->close(c, reason);
+	log_end(c, set->loop->now - (int64_t)c->began);
+	loop_remove(set->loop, &c->source, release);
+	if (c->output || reason == SS_WRITE_TIMEOUT)
+		reset(fd);
+	close(fd);
+	list_del(&c->member);
+	connection_drop_output(c);
+	if (!(c->flags & CLOSING))
+		buffer_free(&c->input);
+	service_left(c->service, &c->peer, c->bytes_in, c->bytes_out);
+	atomic_fetch_sub_explicit(&set->count, 1, memory_order_relaxed);
+	if (set->ended)
+		set->ended(set, c->service);
+}
+
+/* Our FIN goes out; then the peer has its time to finish. */
+static void shut(struct ss_connection *c)
+{
+	c->flags |= SHUT;
+	shutdown(c->source.fd, SHUT_WR);
+	loop_arm(c->set->loop, &c->source, c->service->section->timeouts.linger_ms);
+}
+
+void connection_settle(struct ss_connection *c)
+{
+	if (c->flags & FAILED || (!c->output && c->flags & EOF_SEEN))
+		connection_end(c, c->reason);
+	else if (!c->output && !(c->flags & SHUT))
+		shut(c);
+}
+
+/* No more callbacks; queued bytes still go out. */
+void connection_close(struct ss_connection *c, enum ss_reason reason)
+{
+	if (c->flags & CLOSING)
+		return;
+	buffer_free(&c->input);
+	c->dropped = 0;
+	c->flags |= CLOSING;
+	c->flags &= (uint16_t)~PACED;
+	c->reason = reason & 0xff;
+	loop_again(c->set->loop, &c->source); /* it may not be its turn now */
+}
+
+void connection_finish(struct ss_connection *c, enum ss_reason reason)
+{
+	connection_close(c, reason);
+	loop_arm(c->set->loop, &c->source, c->service->section->timeouts.linger_ms);
+}
+
+void ss_close(struct ss_connection *c)
+{
+	connection_close(c, c->flags & EOF_SEEN ? SS_PEER_CLOSED : SS_HANDLER_CLOSED);
+}
+
+/* What is nearest, and what happens then. */
+struct deadline {
+	int64_t left_ms;
+	enum ss_reason reason;
+};
+
+static void consider(struct deadline *nearest, int timeout_ms, int64_t passed_ms,
+		     enum ss_reason reason)
+{
+	if (timeout_ms && timeout_ms - passed_ms < nearest->left_ms)
+		*nearest = (struct deadline){ timeout_ms - passed_ms, reason };
+}
+
+static bool is_blocked(const struct ss_connection *c)
+{
+	return c->output || (c->flags & WANTS && !(c->source.events & EPOLLOUT));
+}
+
+static struct deadline nearest_deadline(const struct ss_connection *c)
+{
+	const struct settings_timeouts *timeouts = &c->service->section->timeouts;
+	int64_t now = c->set->loop->now;
+	int64_t age = now - (int64_t)c->began, quiet = (uint32_t)now - c->active;
+	struct deadline nearest = { INT64_MAX, SS_ERROR };
+
+	if (is_blocked(c))
+		consider(&nearest, timeouts->write_ms, quiet, SS_WRITE_TIMEOUT);
+	else if (c->bytes_in == 0 && timeouts->first_byte_ms)
+		consider(&nearest, timeouts->first_byte_ms, age, SS_FIRST_BYTE_TIMEOUT);
+	else
+		consider(&nearest, service_idle_ms(c->service), quiet, SS_IDLE_TIMEOUT);
+	if (!(c->flags & CLOSING))
+		consider(&nearest, timeouts->lifetime_ms, age, SS_LIFETIME);
+	return nearest;
+}
+
+/*
+ * Which deadline is the nearest may change until then without a call here: bytes come, and the idle
+ * time counts instead of that for the first byte; the service fills up, and the idle time shrinks
+ * to a part of itself. So the timer comes at least four times in an idle time.
+ */
+static void arm(struct ss_connection *c, int64_t left_ms)
+{
+	int idle_ms = c->service->section->timeouts.idle_ms;
+
+	if (idle_ms && idle_ms / 4 < left_ms)
+		left_ms = idle_ms / 4;
+	if (left_ms != INT64_MAX)
+		loop_arm(c->set->loop, &c->source, left_ms > 0 ? left_ms : 0);
+}
+
+void connection_watch(struct ss_connection *c)
+{
+	int64_t left = nearest_deadline(c).left_ms;
+
+	if (c->flags & (SHUT | PACED))
+		return; /* armed for that, and soon */
+	if (!timer_armed(&c->source.timer) || c->source.timer.due > c->set->loop->now + left)
+		arm(c, left);
+}
+
+/* Who does not take what is left within the time of the lingering close is cut off. */
+static void run_out(struct ss_connection *c, enum ss_reason reason)
+{
+	if (reason == SS_WRITE_TIMEOUT)
+		connection_fail(c, reason);
+	else
+		connection_finish(c, reason);
+}
+
+/* It is the handler that closes, not the server: that is no reason of its own to be cut off. */
+static bool is_wished(const struct ss_connection *c)
+{
+	return c->reason == SS_HANDLER_CLOSED || c->reason == SS_PEER_CLOSED;
+}
+
+void connection_give_up(struct ss_connection *c)
+{
+	connection_fail(c, is_wished(c) ? SS_LINGER_TIMEOUT : c->reason);
+}
+
+void connection_expired(struct ss_connection *c)
+{
+	c->source.events &= ~LOOP_EXPIRED;
+	if (c->flags & PACED) {
+		c->flags &= (uint16_t)~PACED;
+		connection_moved(c); /* it was the server that did not read */
+	}
+	if (c->flags & SHUT || (c->flags & CLOSING && !is_wished(c))) {
+		connection_give_up(c);
+		return;
+	}
+	struct deadline nearest = nearest_deadline(c);
+	if (nearest.left_ms <= 0)
+		run_out(c, nearest.reason);
+	else
+		arm(c, nearest.left_ms);
+}
+
+const char *connection_reason_name(enum ss_reason reason)
+{
+	static const char *const names[] = {
+		[SS_PEER_CLOSED] = "peer-closed",
+		[SS_HANDLER_CLOSED] = "handler-closed",
+		[SS_LINGER_TIMEOUT] = "linger-timeout",
+		[SS_RESET] = "reset",
+		[SS_PEER_TIMEOUT] = "peer-timeout",
+		[SS_REFUSED] = "refused",
+		[SS_INPUT_FULL] = "input-full",
+		[SS_NO_MEMORY] = "no-memory",
+		[SS_OUTPUT_FULL] = "output-full",
+		[SS_FIRST_BYTE_TIMEOUT] = "first-byte-timeout",
+		[SS_IDLE_TIMEOUT] = "idle-timeout",
+		[SS_WRITE_TIMEOUT] = "write-timeout",
+		[SS_LIFETIME] = "lifetime",
+		[SS_DRAIN] = "drain",
+		[SS_ERROR] = "error",
+	};
+
+	return names[reason];
+}

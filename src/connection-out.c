@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What goes out of a connection. A handler never waits: what the kernel does not take is queued,
+ * within the limits of the service and of the process, and goes out when the kernel reports room.
+ */
+#include <errno.h>
+
+#include "blob.h"
+#include "connection-private.h"
+#include "syscall.h"
+
+/* How many bytes the kernel took; 0 also after an error, which is noted. */
+static size_t send_some(struct ss_connection *c, const void *bytes, size_t length)
+{
+	ssize_t n;
+
+	do
+		n = sys_send(c->source.fd, bytes, length);
+	while (n == -EINTR);
+	if (n > 0)
+		c->bytes_out += (uint64_t)n;
+	else if (n < 0 && n != -EAGAIN)
+		connection_fail_errno(c, (int)-n);
+	return n > 0 ? (size_t)n : 0;
+}
+
+static void account(struct ss_connection *c, int64_t bytes)
+{
+	atomic_fetch_add_explicit(&c->service->capacity->output, bytes, memory_order_relaxed);
+}
+
+static void consume_output(struct ss_connection *c, size_t length)
+{
+	buffer_consume(&c->output, length);
+	account(c, -(int64_t)length);
+	connection_moved(c);
+}
+
+void connection_drop_output(struct ss_connection *c)
+{
+	if (c->output)
+		consume_output(c, buffer_size(c->output));
+}
+
+static bool may_queue(const struct ss_connection *c, size_t length)
+{
+	const struct capacity *capacity = c->service->capacity;
+	int64_t in_all = atomic_load_explicit(&capacity->output, memory_order_relaxed);
+
+	return (int64_t)(buffer_size(c->output) + length) <= c->service->section->limits.output &&
+	       in_all + (int64_t)length <= capacity->max_output;
+}
+
+static int queue(struct ss_connection *c, const unsigned char *bytes, size_t length)
+{
+	bool first = !c->output;
+
+	if (!may_queue(c, length)) {
+		connection_fail(c, SS_OUTPUT_FULL);
+		return -ENOBUFS;
+	}
+	if (buffer_append(&c->output, bytes, length) < 0) {
+		connection_fail(c, SS_NO_MEMORY);
+		return -ENOMEM;
+	}
+	account(c, (int64_t)length);
+	if (first) {
+		connection_moved(c);
+		connection_watch(c);
+	}
+	return 0;
+}
+
+void connection_tell_writable(struct ss_connection *c)
+{
+	c->flags &= (uint16_t)~WANTS;
+	if (!(c->flags & (FAILED | CLOSING)) && c->service->handler->writable)
+		c->service->handler->writable(c);
+}
+
+void connection_flush(struct ss_connection *c)
+{
+	c->source.events &= ~(uint32_t)EPOLLOUT;
+	while (c->output) {
+		size_t sent = send_some(c, buffer_bytes(c->output), buffer_size(c->output));
+		if (sent == 0)
+			return;
+		consume_output(c, sent);
+	}
+	connection_tell_writable(c);
+	if (!(c->flags & (FAILED | CLOSING)) && c->input && !c->output)
+		connection_deliver_waiting(c);
+}
+
+/* After a send() with the result `n`, less than all. What is left is tried once more, then queued.
+ */
+static slow_path int write_rest(struct ss_connection *c, const unsigned char *bytes, size_t length,
+				ssize_t n)
+{
+	size_t done = n > 0 ? (size_t)n : 0;
+
+	if (n < 0 && n != -EAGAIN && n != -EINTR) {
+		connection_fail_errno(c, (int)-n);
+		return (int)n;
+	}
+	c->bytes_out += done;
+	if (!c->output)
+		done += send_some(c, bytes + done, length - done);
+	if (c->flags & FAILED)
+		return -ECONNRESET;
+	return done == length ? 0 : queue(c, bytes + done, length - done);
+}
+
+int ss_write(struct ss_connection *c, const void *bytes, size_t length)
+{
+	if (unlikely(c->flags & (CLOSING | FAILED)))
+		return -EPIPE;
+	if (unlikely(c->output))
+		return queue(c, bytes, length);
+	ssize_t n = sys_send(c->source.fd, bytes, length);
+	if (unlikely(n != (ssize_t)length))
+		return write_rest(c, bytes, length, n);
+	c->bytes_out += length;
+	return 0;
+}
+
+/* The peer takes no more: there will be an edge, and until then the time-out of writing runs. */
+static void want_room(struct ss_connection *c)
+{
+	c->flags |= WANTS;
+	c->source.events &= ~(uint32_t)EPOLLOUT;
+	connection_watch(c);
+}
+
+size_t ss_send_blob(struct ss_connection *c, const struct ss_blob *blob, size_t offset,
+		    size_t length)
+{
+	if (c->flags & (CLOSING | FAILED))
+		return 0;
+	ssize_t n = c->output ? -EAGAIN : blob_send(blob, c->source.fd, offset, length);
+	if (n < 0 && n != -EAGAIN)
+		connection_fail_errno(c, (int)-n);
+	if (n > 0) {
+		c->bytes_out += (uint64_t)n;
+		connection_moved(c);
+	}
+	if (n != (ssize_t)length)
+		want_room(c);
+	return n > 0 ? (size_t)n : 0;
+}
+
+void ss_want_writable(struct ss_connection *c)
+{
+	c->flags |= WANTS;
+	c->source.events |= EPOLLOUT;
+	loop_again(c->set->loop, &c->source);
+}
+
+size_t ss_queued(const struct ss_connection *c)
+{
+	return buffer_size(c->output);
+}

@@ -13,6 +13,7 @@ if [ -n "$client" ]; then
 else
 	ok "the first client gets its bytes back" serves
 fi
+wait_ready
 is "$(of_service ActiveState)" active "the service runs now"
 is "$(of_service Type)" notify "and has said so itself"
 like "$(of_service StatusText)" '[0-9]' "its status has numbers"

@@ -55,4 +55,5 @@ waiting=
 read -r -N 8 -t $PATIENCE waiting <&"$peer"
 hang_up
 is "$waiting" patience "once the file is right, who waited is served"
+wait_ready
 is "$(of_service ActiveState)" active "the service runs"

@@ -37,6 +37,11 @@ add_drop_in() {
 	systemctl daemon-reload
 }
 
+# Clients are served a moment before READY=1: the job of a start ends when systemd has it.
+wait_ready() {
+	systemctl --quiet start simple-server.service
+}
+
 start_socket() {
 	systemctl start simple-server.socket
 }

@@ -175,6 +175,7 @@ static int refuse_one(struct acceptor *acceptor)
 
 static void give_back(struct acceptor *acceptor)
 {
+	service_give_back_rate(acceptor->listener->service);
 	service_unreserve(acceptor->listener->service);
 	acceptor->freed(acceptor);
 }
@@ -212,15 +213,17 @@ static int accept_reserved(struct acceptor *acceptor)
 	return TURNED_AWAY;
 }
 
-/* An outcome, or -errno. */
+/* An outcome, or -errno. Who is turned away uses up nothing of what the others may have. */
 static int accept_one(struct acceptor *acceptor)
 {
 	struct service *service = acceptor->listener->service;
 
-	if (service_rate_wait(service, acceptor->loop->now) > 0)
+	acceptor->rate_wait_ms = service_take_rate(service, acceptor->loop->now);
+	if (acceptor->rate_wait_ms > 0)
 		return NO_RATE;
 	if (service_reserve(service))
 		return accept_reserved(acceptor);
+	service_give_back_rate(service);
 	return service->section->limits.refuse ? refuse_one(acceptor) : NO_ROOM;
 }
 
@@ -233,13 +236,6 @@ static void wait_for_room(struct acceptor *acceptor)
 	log_paused(acceptor, "as many connections are open as may be", 0);
 }
 
-static void pause_for_rate(struct acceptor *acceptor)
-{
-	int64_t wait = service_rate_wait(acceptor->listener->service, acceptor->loop->now);
-
-	pause_for(acceptor, wait > 0 ? wait : 1);
-}
-
 /* False: accept no more in this turn. */
 static bool goes_on(struct acceptor *acceptor, int outcome)
 {
@@ -250,7 +246,7 @@ static bool goes_on(struct acceptor *acceptor, int outcome)
 	if (outcome == NO_ROOM)
 		wait_for_room(acceptor);
 	else if (outcome == NO_RATE)
-		pause_for_rate(acceptor);
+		pause_for(acceptor, acceptor->rate_wait_ms);
 	else
 		accept_failed(acceptor, -outcome);
 	return false;

@@ -30,11 +30,12 @@ struct acceptor {
 	acceptor_place_fn *place;
 	acceptor_freed_fn *freed;
 	void *owner;
-	unsigned burst;    /* connections to accept in this turn */
-	uint64_t turn;     /* of the loop, when it last accepted */
-	unsigned pause_ms; /* 0 while accepting goes well */
-	bool watching;     /* the listener is in the loop */
-	bool waiting;      /* not watching, until acceptor_room() */
+	unsigned burst;       /* connections to accept in this turn */
+	uint64_t turn;        /* of the loop, when it last accepted */
+	int64_t rate_wait_ms; /* what limits.rate answered last */
+	unsigned pause_ms;    /* 0 while accepting goes well */
+	bool watching;        /* the listener is in the loop */
+	bool waiting;         /* not watching, until acceptor_room() */
 };
 
 /* 0 or -errno. */

@@ -180,8 +180,7 @@ static struct deadline nearest_deadline(const struct ss_connection *c)
 		consider(&nearest, timeouts->first_byte_ms, age, SS_FIRST_BYTE_TIMEOUT);
 	else
 		consider(&nearest, service_idle_ms(c->service), quiet, SS_IDLE_TIMEOUT);
-	if (!(c->flags & CLOSING))
-		consider(&nearest, timeouts->lifetime_ms, age, SS_LIFETIME);
+	consider(&nearest, timeouts->lifetime_ms, age, SS_LIFETIME);
 	return nearest;
 }
 
@@ -206,17 +205,19 @@ void connection_watch(struct ss_connection *c)
 
 	if (c->flags & (SHUT | PACED))
 		return; /* armed for that, and soon */
-	if (!timer_armed(&c->source.timer) || c->source.timer.due > c->set->loop->now + left)
+	if (!timer_armed(&c->source.timer) || c->source.timer.due - c->set->loop->now > left)
 		arm(c, left);
 }
 
 /* Who does not take what is left within the time of the lingering close is cut off. */
 static void run_out(struct ss_connection *c, enum ss_reason reason)
 {
-	if (reason == SS_WRITE_TIMEOUT)
+	if (reason == SS_WRITE_TIMEOUT) {
 		connection_fail(c, reason);
-	else
-		connection_finish(c, reason);
+		return;
+	}
+	connection_finish(c, reason);
+	c->reason = reason & 0xff; /* also where the handler had closed before */
 }
 
 /* It is the handler that closes, not the server: that is no reason of its own to be cut off. */
@@ -235,7 +236,8 @@ void connection_expired(struct ss_connection *c)
 	c->source.events &= ~LOOP_EXPIRED;
 	if (c->flags & PACED) {
 		c->flags &= (uint16_t)~PACED;
-		connection_moved(c); /* it was the server that did not read */
+		if (!(c->flags & WANTS))
+			connection_moved(c); /* it was the server that did not read */
 	}
 	if (c->flags & SHUT || (c->flags & CLOSING && !is_wished(c))) {
 		connection_give_up(c);

@@ -67,7 +67,7 @@ static slow_path void deliver_rest(struct ss_connection *c, const unsigned char 
 		check_input(c);
 }
 
-static void deliver(struct ss_connection *c, const unsigned char *bytes, size_t length)
+static inline void deliver(struct ss_connection *c, const unsigned char *bytes, size_t length)
 {
 	size_t used = likely(!c->input) ? c->service->handler->data(c, bytes, length) : 0;
 
@@ -124,42 +124,56 @@ static size_t paced_size(const struct ss_connection *c, size_t most)
 }
 
 /*
- * tcp(7): with MSG_TRUNC the bytes are dropped in the kernel, and the length may be more than any
- * buffer. An AF_UNIX socket would still copy, and only so much as there is room for.
+ * On TCP the bytes are dropped in the kernel, and more at once than any buffer holds. An AF_UNIX
+ * socket would still copy, and only so much as there is room for.
  */
 static slow_path void discard_once(struct ss_connection *c)
 {
 	bool tcp = !c->peer.is_unix;
 	size_t size = paced_size(c, tcp ? DISCARD_SIZE : CONNECTION_READ_SIZE);
-	ssize_t n = recv(c->source.fd, tcp ? NULL : c->set->input, size, tcp ? MSG_TRUNC : 0);
+	ssize_t n = tcp ? sys_discard(c->source.fd, size)
+			: sys_recv(c->source.fd, c->set->input, size);
 
 	if (n <= 0) {
-		read_nothing(c, n < 0 ? -errno : 0);
+		read_nothing(c, n);
 		return;
 	}
 	if ((size_t)n < size && tcp && !(c->source.events & UNSURE))
 		c->source.events &= ~READABLE;
 	c->bytes_in += (uint64_t)n;
-	connection_moved(c);
+	if (!(c->flags & WANTS)) /* that counts what goes out, and nothing does */
+		connection_moved(c);
 }
 
-static inline void read_once(struct ss_connection *c, size_t size)
+/* How many bytes are in set->input now; 0 when there are none, and then what that means is noted.
+ */
+static inline size_t receive(struct ss_connection *c, size_t size)
 {
-	unsigned char *input = c->set->input;
-	ssize_t n = sys_recv(c->source.fd, input, size);
+	ssize_t n = sys_recv(c->source.fd, c->set->input, size);
 
 	if (unlikely(n <= 0)) {
 		read_nothing(c, n);
-		return;
+		return 0;
 	}
 	if (likely((size_t)n < size && !(c->source.events & UNSURE) && !c->peer.is_unix))
 		c->source.events &= ~READABLE;
 	c->bytes_in += (uint64_t)n;
-	connection_moved(c);
-	if (likely(!(c->flags & CLOSING)))
-		deliver(c, input, (size_t)n);
-	else
-		drop(c, (size_t)n);
+	return (size_t)n;
+}
+
+static slow_path void read_once(struct ss_connection *c, size_t size)
+{
+	size_t n = receive(c, size);
+
+	if (n == 0)
+		return;
+	if (c->flags & CLOSING) {
+		drop(c, n);
+		return;
+	}
+	if (!(c->flags & WANTS))
+		connection_moved(c);
+	deliver(c, c->set->input, n);
 }
 
 /* The first event, in the thread that owns the connection from now on. */
@@ -247,11 +261,14 @@ static void on_ready(struct loop *loop, struct loop_source *source)
 {
 	struct ss_connection *c = container_of(source, struct ss_connection, source);
 
-	(void)loop;
 	if (unlikely(c->flags != OPENED || c->output || source->events & LOOP_EXPIRED)) {
 		special_turn(c);
 	} else if (source->events & READABLE) {
-		read_once(c, CONNECTION_READ_SIZE);
+		size_t n = receive(c, CONNECTION_READ_SIZE);
+		if (likely(n > 0)) {
+			c->active = (uint32_t)loop->now;
+			deliver(c, c->set->input, n);
+		}
 		if (unlikely(source->events & READABLE))
 			read_more(c, 1);
 	}

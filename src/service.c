@@ -9,6 +9,9 @@
 #include "service.h"
 #include "util.h"
 
+/* The most that max_connections may say. */
+#define CONNECTIONS_MAX 1000000
+
 /* Sources without a connection that are remembered for their rate. */
 #define SOURCES_IDLE 4096
 
@@ -47,6 +50,8 @@ static unsigned connections_for(const struct settings *settings, unsigned files,
 				struct report *report)
 {
 	unsigned room = files > reserved ? files - reserved : 0;
+	if (room > CONNECTIONS_MAX)
+		room = CONNECTIONS_MAX; /* the limit of files may be without bounds */
 	unsigned wanted = (unsigned)settings->max_connections;
 
 	if (room == 0)
@@ -180,23 +185,28 @@ static void count_down(_Atomic unsigned *count)
 	atomic_fetch_sub_explicit(count, 1, memory_order_relaxed);
 }
 
-static bool reserve(struct service *service)
+/* NULL, or the mark of those who wait for room where there is none. */
+static _Atomic bool *reserve(struct service *service)
 {
+	struct capacity *capacity = service->capacity;
+
 	if (!count_up(&service->open, service->max_connections))
-		return false;
-	if (count_up(&service->capacity->connections, service->capacity->max_connections))
-		return true;
+		return &service->full;
+	if (count_up(&capacity->connections, capacity->max_connections))
+		return NULL;
 	count_down(&service->open);
-	return false;
+	return &capacity->full;
 }
 
-/* A connection that ends in between would not see who waits: so the second look. */
 bool service_reserve(struct service *service)
 {
-	if (reserve(service))
-		return true;
-	atomic_store(&service->full, true);
-	return reserve(service);
+	_Atomic bool *full = reserve(service);
+
+	if (!full || service->section->limits.refuse)
+		return !full;
+	/* A connection that ends in between would not see who waits: so the second look. */
+	atomic_store(full, true);
+	return !reserve(service);
 }
 
 void service_unreserve(struct service *service)
@@ -205,33 +215,37 @@ void service_unreserve(struct service *service)
 	count_down(&service->open);
 }
 
-bool service_take_full(struct service *service)
+static bool take(_Atomic bool *full)
 {
-	return atomic_load_explicit(&service->full, memory_order_relaxed) &&
-	       atomic_exchange(&service->full, false);
+	return atomic_load_explicit(full, memory_order_relaxed) && atomic_exchange(full, false);
 }
 
-int64_t service_rate_wait(struct service *service, int64_t now_ms)
+bool service_take_full(struct service *service)
+{
+	bool own = take(&service->full), all = take(&service->capacity->full);
+
+	return own || all;
+}
+
+int64_t service_take_rate(struct service *service, int64_t now_ms)
 {
 	const struct settings_limits *limits = &service->section->limits;
 
 	if (!limits->rate)
 		return 0;
 	pthread_mutex_lock(&service->rate_lock);
-	struct bucket asked = service->rate;
+	int64_t wait = bucket_take(&service->rate, (unsigned)limits->rate, (unsigned)limits->burst,
+				   now_ms);
 	pthread_mutex_unlock(&service->rate_lock);
-	return bucket_take(&asked, (unsigned)limits->rate, (unsigned)limits->burst, now_ms);
+	return wait;
 }
 
-/* Between asking and taking other workers may take too: as many more as there are workers. */
-static void take_rate(struct service *service, int64_t now_ms)
+void service_give_back_rate(struct service *service)
 {
-	const struct settings_limits *limits = &service->section->limits;
-
-	if (!limits->rate)
+	if (!service->section->limits.rate)
 		return;
 	pthread_mutex_lock(&service->rate_lock);
-	bucket_take(&service->rate, (unsigned)limits->rate, (unsigned)limits->burst, now_ms);
+	bucket_give_back(&service->rate, (unsigned)service->section->limits.rate);
 	pthread_mutex_unlock(&service->rate_lock);
 }
 
@@ -264,8 +278,6 @@ enum service_verdict service_admit(struct service *service, const struct peer *p
 		service_turned_away(service, verdict);
 		return verdict;
 	}
-	/* Who is turned away uses up nothing of what the others may have. */
-	take_rate(service, now_ms);
 	atomic_fetch_add_explicit(&service->accepted, 1, memory_order_relaxed);
 	return verdict;
 }

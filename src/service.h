@@ -28,6 +28,7 @@ struct capacity {
 	unsigned max_connections;
 	int64_t max_output; /* bytes */
 	_Alignas(64) _Atomic unsigned connections;
+	_Atomic bool full;      /* somebody waits for a connection of any service to end */
 	_Atomic int64_t output; /* bytes queued for all connections */
 };
 
@@ -88,8 +89,12 @@ bool service_reserve(struct service *service);
 /* Takes the reservation back: nothing came, or it was not admitted. */
 void service_unreserve(struct service *service);
 
-/* How many ms to accept nothing because of limits.rate; 0: one may come now. */
-int64_t service_rate_wait(struct service *service, int64_t now_ms);
+/*
+ * Takes one of limits.rate, given back if there is no connection for it; or says how many ms to
+ * accept nothing.
+ */
+int64_t service_take_rate(struct service *service, int64_t now_ms);
+void service_give_back_rate(struct service *service);
 
 /* Whether this peer may have the connection that was reserved; any verdict but admitted is counted.
  */

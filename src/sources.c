@@ -73,6 +73,14 @@ int64_t bucket_take(struct bucket *bucket, unsigned rate, unsigned burst, int64_
 	return 0;
 }
 
+void bucket_give_back(struct bucket *bucket, unsigned rate)
+{
+	int64_t full = bucket->full_ms * rate + bucket->fraction - 1000;
+
+	bucket->full_ms = full / rate;
+	bucket->fraction = (uint32_t)(full % rate);
+}
+
 static inline uint64_t rotate(uint64_t x, int n)
 {
 	return x << n | x >> (64 - n);

@@ -33,6 +33,9 @@ struct bucket {
  */
 int64_t bucket_take(struct bucket *bucket, unsigned rate, unsigned burst, int64_t now_ms);
 
+/* Takes back a bucket_take() that had given a token. */
+void bucket_give_back(struct bucket *bucket, unsigned rate);
+
 /* What one source may do; 0 in `connections` or `rate`: no limit. */
 struct source_limits {
 	unsigned connections;

@@ -29,6 +29,17 @@
 #define SYSCALL_BY_LIBC 1
 #endif
 
+/*
+ * Drops up to `length` bytes of a TCP socket unseen: tcp(7), MSG_TRUNC. Never by recv(), of which
+ * the sanitizers believe that it writes to its buffer, and here is none.
+ */
+static inline ssize_t sys_discard(int fd, size_t length)
+{
+	long n = syscall(SYS_recvfrom, fd, NULL, length, MSG_TRUNC, NULL, NULL);
+
+	return n < 0 ? -errno : n;
+}
+
 #ifdef SYSCALL_BY_LIBC
 
 static inline ssize_t sys_recv(int fd, void *bytes, size_t length)

@@ -175,8 +175,29 @@ static void room_elsewhere_is_found_by_itself(void **state)
 	settle();
 	assert_int_equal(set.count, 0);
 	capacity.connections = 0;
+	service_take_full(&service); /* as if nobody had told */
 	while (!set.count)
 		loop_turn(&loop, -1);
+	close(fd);
+}
+
+/* The last connection of another service ends, and with it its mark that the process was full. */
+static void room_in_the_process_is_told(void **state)
+{
+	struct service other = { .section = &section, .capacity = &capacity, .max_connections = 9 };
+
+	(void)state;
+	capacity.max_connections = 1;
+	assert_true(service_reserve(&other));
+	start();
+	int fd = connect_one();
+	settle();
+	assert_int_equal(set.count, 0);
+	service_unreserve(&other);
+	assert_true(service_take_full(&other));
+	acceptor_room(&acceptor);
+	settle();
+	assert_int_equal(set.count, 1);
 	close(fd);
 }
 
@@ -308,6 +329,7 @@ int main(void)
 		TEST(who_waits_since_before_the_start_is_served),
 		TEST(at_the_limit_they_wait_in_the_backlog),
 		TEST(room_elsewhere_is_found_by_itself),
+		TEST(room_in_the_process_is_told),
 		TEST(at_the_limit_they_are_refused),
 		TEST(each_source_has_its_own_limit),
 		TEST(who_is_denied_is_closed_and_counted),

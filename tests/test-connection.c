@@ -791,6 +791,24 @@ static void lifetime_ends_the_deaf(void **state)
 	close(fd);
 }
 
+/* Without a time for writing it is the lifetime that ends who does not take its answer. */
+static void lifetime_ends_a_close_that_waits(void **state)
+{
+	static char junk[65536];
+
+	(void)state;
+	section.timeouts.lifetime_ms = 200;
+	int fd = connect_tcp(4096, 4096);
+	while (!seen.last || !ss_queued(seen.last)) {
+		send(fd, junk, sizeof(junk), MSG_DONTWAIT);
+		turns(1);
+	}
+	ss_close(seen.last);
+	assert_in_range(ends_by_itself(), 100, 1000);
+	assert_int_equal(seen.reason, SS_LIFETIME);
+	close(fd);
+}
+
 /* A client that takes nothing is reset, so that the kernel's memory comes back too. */
 static void who_takes_nothing_is_reset(void **state)
 {
@@ -821,6 +839,23 @@ static void who_takes_no_blob_is_reset(void **state)
 	int fd = connect_tcp(4096, 4096);
 	turns(1);
 	assert_true(ends_by_itself() >= 80);
+	close(fd);
+}
+
+/* That it sends does not help who takes nothing. */
+static void sending_is_not_taking(void **state)
+{
+	(void)state;
+	service.handler = &produces;
+	section.timeouts.write_ms = 80;
+	int fd = connect_tcp(4096, 4096);
+	turns(1);
+	int64_t start = loop.now;
+	while (set.count && loop.now - start < 5000) {
+		send(fd, "x", 1, MSG_NOSIGNAL);
+		loop_turn(&loop, 10);
+	}
+	assert_int_equal(set.count, 0);
 	close(fd);
 }
 
@@ -1012,8 +1047,10 @@ int main(void)
 		TEST(lifetime_ends_the_busiest),
 		TEST(who_sends_on_after_the_end),
 		TEST(lifetime_ends_the_deaf),
+		TEST(lifetime_ends_a_close_that_waits),
 		TEST(who_takes_nothing_is_reset),
 		TEST(who_takes_no_blob_is_reset),
+		TEST(sending_is_not_taking),
 		TEST(output_has_a_limit),
 		TEST(bandwidth_is_kept),
 		TEST(pace_and_time_outs),

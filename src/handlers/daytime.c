@@ -4,12 +4,20 @@
  * open; this one is xinetd's, in local time with the name of the zone:
  *
  *      23 NOV 2026 15:44:37 UTC
+ *
+ * The zone is that of the start: tzset() replaces what other threads may be reading.
  */
 #include <errno.h>
 #include <stdio.h>
 #include <time.h>
 
 #include "simple-server.h"
+
+static int daytime_load(void)
+{
+	tzset();
+	return 0;
+}
 
 static int daytime_open(struct ss_connection *connection)
 {
@@ -19,7 +27,6 @@ static int daytime_open(struct ss_connection *connection)
 	char line[96];
 	struct tm tm;
 
-	tzset(); /* localtime_r() alone would never see another time zone of the machine */
 	if (!localtime_r(&now, &tm))
 		return -errno;
 	int length = snprintf(line, sizeof(line), "%02d %s %d %02d:%02d:%02d %.32s\r\n", tm.tm_mday,
@@ -43,6 +50,7 @@ const struct ss_handler daytime_handler = {
 	.abi = SS_ABI,
 	.name = "daytime",
 	.flags = SS_SPEAKS_FIRST,
+	.load = daytime_load,
 	.open = daytime_open,
 	.data = daytime_data,
 };

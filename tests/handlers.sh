@@ -353,7 +353,12 @@ else
 	if wait_for $patience xinetd_listens; then
 		check 'daytime: the same bytes as of xinetd' same_answer daytime 13
 		check 'time: the same bytes as of xinetd' same_answer time 37
-		check 'chargen: the same lines as of xinetd' wait_for $patience same_lines
+		# xinetd forks for chargen, and its child needs the groups of a real root.
+		if [ "$(awk '{ print $3 }' /proc/self/uid_map)" = 4294967295 ]; then
+			check 'chargen: the same lines as of xinetd' wait_for $patience same_lines
+		else
+			skip 'chargen: the same lines as of xinetd' 'no real root'
+		fi
 		check 'discard: the same silence as of xinetd' wait_for $patience same_silence
 	else
 		diag "$(cat "$work/xinetd.log" "$work/xinetd.out")"

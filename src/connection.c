@@ -43,7 +43,7 @@ void connection_deliver_waiting(struct ss_connection *c)
 	size_t used = c->service->handler->data(c, buffer_bytes(waiting), size);
 
 	assert(used <= size);
-	if (c->flags & CLOSING) { /* c->input is c->dropped now */
+	if (c->flags & (CLOSING | DISCARD)) { /* closing, c->input is c->dropped */
 		buffer_free(&waiting);
 		return;
 	}
@@ -71,7 +71,7 @@ static inline void deliver(struct ss_connection *c, const unsigned char *bytes, 
 {
 	size_t used = likely(!c->input) ? c->service->handler->data(c, bytes, length) : 0;
 
-	if (unlikely(used != length) && !(c->flags & CLOSING))
+	if (unlikely(used != length) && !(c->flags & (CLOSING | DISCARD)))
 		deliver_rest(c, bytes, length, used);
 }
 

@@ -158,28 +158,6 @@ static void log_turned_away(const struct acceptor *acceptor, const struct peer *
 		    fields.socket, text, fields.reason);
 }
 
-/* At the limit, and the file says to refuse: who waits is told at once. */
-static int refuse_one(struct acceptor *acceptor)
-{
-	struct peer peer;
-	int fd = listener_accept(acceptor->listener, &peer);
-
-	if (fd < 0)
-		return fd;
-	close_fd(fd);
-	service_turned_away(acceptor->listener->service, SERVICE_FULL);
-	log_turned_away(acceptor, &peer, SERVICE_FULL);
-	acceptor->freed(acceptor);
-	return TURNED_AWAY;
-}
-
-static void give_back(struct acceptor *acceptor)
-{
-	service_give_back_rate(acceptor->listener->service);
-	service_unreserve(acceptor->listener->service);
-	acceptor->freed(acceptor);
-}
-
 /* 0, or -errno when memory or the like ran out; any other failure costs this one connection. */
 static int place_it(struct acceptor *acceptor, int fd, const struct peer *peer)
 {
@@ -193,38 +171,63 @@ static int place_it(struct acceptor *acceptor, int fd, const struct peer *peer)
 	return r == -ENOMEM || r == -ENOSPC ? r : TURNED_AWAY;
 }
 
-/* A place is reserved. */
-static int accept_reserved(struct acceptor *acceptor)
+/* No connection after all. Who is turned away uses up nothing of what the others may have. */
+static int give_back(struct acceptor *acceptor, bool reserved, int outcome)
+{
+	struct service *service = acceptor->listener->service;
+
+	service_give_back_rate(service);
+	if (reserved)
+		service_unreserve(service);
+	acceptor->freed(acceptor);
+	return outcome;
+}
+
+static int turn_away(struct acceptor *acceptor, int fd, const struct peer *peer, bool reserved,
+		     enum service_verdict verdict)
+{
+	close_fd(fd);
+	log_turned_away(acceptor, peer, verdict);
+	return give_back(acceptor, reserved, TURNED_AWAY);
+}
+
+/*
+ * Takes the next one; `reserved` says whether there is a place for it already. Where at_limit is to
+ * refuse the place is asked for now that there is somebody: workers that wake for one connection
+ * would else reserve two places, and the last one be refused to the one who comes.
+ */
+static int accept_next(struct acceptor *acceptor, bool reserved)
 {
 	struct service *service = acceptor->listener->service;
 	struct peer peer;
 	int fd = listener_accept(acceptor->listener, &peer);
 
-	if (fd < 0) {
-		give_back(acceptor);
-		return fd;
+	if (fd < 0)
+		return give_back(acceptor, reserved, fd);
+	if (!reserved && !service_reserve(service)) {
+		service_turned_away(service, SERVICE_FULL);
+		return turn_away(acceptor, fd, &peer, false, SERVICE_FULL);
 	}
 	enum service_verdict verdict = service_admit(service, &peer, acceptor->loop->now);
-	if (verdict == SERVICE_ADMITTED)
-		return place_it(acceptor, fd, &peer);
-	close_fd(fd);
-	log_turned_away(acceptor, &peer, verdict);
-	give_back(acceptor);
-	return TURNED_AWAY;
+	if (verdict != SERVICE_ADMITTED)
+		return turn_away(acceptor, fd, &peer, true, verdict);
+	return place_it(acceptor, fd, &peer);
 }
 
-/* An outcome, or -errno. Who is turned away uses up nothing of what the others may have. */
+/* An outcome, or -errno. */
 static int accept_one(struct acceptor *acceptor)
 {
 	struct service *service = acceptor->listener->service;
+	bool refuse = service->section->limits.refuse;
 
 	acceptor->rate_wait_ms = service_take_rate(service, acceptor->loop->now);
 	if (acceptor->rate_wait_ms > 0)
 		return NO_RATE;
-	if (service_reserve(service))
-		return accept_reserved(acceptor);
-	service_give_back_rate(service);
-	return service->section->limits.refuse ? refuse_one(acceptor) : NO_ROOM;
+	if (!refuse && !service_reserve(service)) {
+		service_give_back_rate(service);
+		return NO_ROOM;
+	}
+	return accept_next(acceptor, !refuse);
 }
 
 /* Until a connection of the service ends; and, since that may be one of another service, not for

@@ -5,9 +5,9 @@
  * the counts, which any thread may touch: where a connection comes and where it ends, never for a
  * read or a write.
  *
- * A connection is let in in three steps: service_reserve() before accept(), so that what does not
- * fit stays in the backlog; service_admit() when its address is known; service_left() when it has
- * ended.
+ * A connection is let in in three steps: service_reserve(), before accept() so that what does not
+ * fit stays in the backlog, or after it where at_limit is to refuse; service_admit() when its
+ * address is known; service_left() when it has ended.
  */
 #ifndef SIMPLE_SERVER_SERVICE_H
 #define SIMPLE_SERVER_SERVICE_H
@@ -83,7 +83,10 @@ void services_deinit(struct services *services);
 /* By file descriptor name, or NULL. */
 struct service *services_find(const struct services *services, const char *name);
 
-/* Counts one more connection; false if that is one too many, and then service_left() is awaited. */
+/*
+ * Counts one more connection; false if that is one too many. Then, unless at_limit is to refuse,
+ * who asked waits: see service_take_full().
+ */
 bool service_reserve(struct service *service);
 
 /* Takes the reservation back: nothing came, or it was not admitted. */
@@ -108,7 +111,10 @@ void service_turned_away(struct service *service, enum service_verdict verdict);
 void service_left(struct service *service, const struct peer *peer, uint64_t bytes_in,
 		  uint64_t bytes_out);
 
-/* Whether somebody waits since service_reserve() said no; asked once, the answer is no again. */
+/*
+ * There is room again: whether anybody waits for it since service_reserve() said no. Asked once,
+ * the answer is no again.
+ */
 bool service_take_full(struct service *service);
 
 /* timeouts.idle, less of it when the service or the process is more than three quarters full. */

@@ -92,6 +92,8 @@ void connection_end(struct ss_connection *c, enum ss_reason reason)
 	int fd = c->source.fd;
 
 	c->reason = reason & 0xff;
+	connection_leave_job(c);
+	c->flags |= ENDED | FAILED;
 	if (c->flags & OPENED && c->service->handler->close)
 		c->service->handler->close(c, reason);
 	log_end(c, set->loop->now - (int64_t)c->began);
@@ -146,6 +148,10 @@ void connection_finish(struct ss_connection *c, enum ss_reason reason)
 
 void ss_close(struct ss_connection *c)
 {
+	if (!connection_is_own(c)) {
+		connection_foreign_call(c, "ss_close");
+		return;
+	}
 	connection_close(c, c->flags & EOF_SEEN ? SS_PEER_CLOSED : SS_HANDLER_CLOSED);
 }
 
@@ -176,12 +182,30 @@ static struct deadline nearest_deadline(const struct ss_connection *c)
 
 	if (is_blocked(c))
 		consider(&nearest, timeouts->write_ms, quiet, SS_WRITE_TIMEOUT);
+	else if (c->flags & BUSY)
+		; /* the peer waits for us */
 	else if (c->bytes_in == 0 && timeouts->first_byte_ms)
 		consider(&nearest, timeouts->first_byte_ms, age, SS_FIRST_BYTE_TIMEOUT);
 	else
 		consider(&nearest, service_idle_ms(c->service), quiet, SS_IDLE_TIMEOUT);
 	consider(&nearest, timeouts->lifetime_ms, age, SS_LIFETIME);
 	return nearest;
+}
+
+/* Until timer() of the handler is due; INT64_MAX: it is not set. */
+static int64_t timer_left(const struct ss_connection *c)
+{
+	if (!c->service->handler->timer || !c->more->timer_due || c->flags & (CLOSING | FAILED))
+		return INT64_MAX;
+	return c->more->timer_due - c->set->loop->now;
+}
+
+static void tell_timer(struct ss_connection *c)
+{
+	if (timer_left(c) > 0)
+		return;
+	c->more->timer_due = 0;
+	c->service->handler->timer(c);
 }
 
 /*
@@ -192,19 +216,24 @@ static struct deadline nearest_deadline(const struct ss_connection *c)
 static void arm(struct ss_connection *c, int64_t left_ms)
 {
 	int idle_ms = c->service->section->timeouts.idle_ms;
+	int64_t timer_ms = timer_left(c);
 
 	if (idle_ms && idle_ms / 4 < left_ms)
 		left_ms = idle_ms / 4;
+	if (timer_ms < left_ms)
+		left_ms = timer_ms;
 	if (left_ms != INT64_MAX)
 		loop_arm(c->set->loop, &c->source, left_ms > 0 ? left_ms : 0);
 }
 
 void connection_watch(struct ss_connection *c)
 {
-	int64_t left = nearest_deadline(c).left_ms;
+	int64_t left = nearest_deadline(c).left_ms, timer_ms = timer_left(c);
 
 	if (c->flags & (SHUT | PACED))
 		return; /* armed for that, and soon */
+	if (timer_ms < left)
+		left = timer_ms;
 	if (!timer_armed(&c->source.timer) || c->source.timer.due - c->set->loop->now > left)
 		arm(c, left);
 }
@@ -243,11 +272,26 @@ void connection_expired(struct ss_connection *c)
 		connection_give_up(c);
 		return;
 	}
+	tell_timer(c);
 	struct deadline nearest = nearest_deadline(c);
 	if (nearest.left_ms <= 0)
 		run_out(c, nearest.reason);
 	else
 		arm(c, nearest.left_ms);
+}
+
+void ss_set_timer(struct ss_connection *c, int64_t in_ms)
+{
+	if (!connection_is_own(c)) {
+		connection_foreign_call(c, "ss_set_timer");
+	} else if (!c->service->handler->timer || c->flags & ENDED) {
+		connection_misuse(c, "ss_set_timer() %s",
+				  c->flags & ENDED ? "in close()" : "without a timer()");
+		connection_fail(c, SS_MISUSE);
+	} else {
+		c->more->timer_due = in_ms < 0 ? 0 : c->set->loop->now + in_ms;
+		connection_watch(c);
+	}
 }
 
 const char *connection_reason_name(enum ss_reason reason)
@@ -268,6 +312,7 @@ const char *connection_reason_name(enum ss_reason reason)
 		[SS_LIFETIME] = "lifetime",
 		[SS_DRAIN] = "drain",
 		[SS_ERROR] = "error",
+		[SS_MISUSE] = "misuse",
 	};
 
 	return names[reason];

@@ -88,7 +88,7 @@ void connection_flush(struct ss_connection *c)
 		consume_output(c, sent);
 	}
 	connection_tell_writable(c);
-	if (!(c->flags & (FAILED | CLOSING)) && c->input && !c->output)
+	if (c->input && ss_ready(c))
 		connection_deliver_waiting(c);
 }
 
@@ -111,10 +111,22 @@ static slow_path int write_rest(struct ss_connection *c, const unsigned char *by
 	return done == length ? 0 : queue(c, bytes + done, length - done);
 }
 
+/* Nothing can be sent any more. After ss_close() that is a mistake; after a failure it is not. */
+static slow_path int refuse(struct ss_connection *c, const char *call)
+{
+	if (!connection_is_own(c))
+		connection_foreign_call(c, call);
+	else if (c->flags & ENDED)
+		connection_misuse(c, "%s() in close()", call);
+	else if (!(c->flags & FAILED))
+		connection_misuse(c, "%s() after ss_close()", call);
+	return -EPIPE;
+}
+
 int ss_write(struct ss_connection *c, const void *bytes, size_t length)
 {
-	if (unlikely(c->flags & (CLOSING | FAILED)))
-		return -EPIPE;
+	if (unlikely(!connection_is_own(c) || c->flags & (CLOSING | FAILED)))
+		return refuse(c, "ss_write");
 	if (unlikely(c->output))
 		return queue(c, bytes, length);
 	ssize_t n = sys_send(c->source.fd, bytes, length);
@@ -135,8 +147,10 @@ static void want_room(struct ss_connection *c)
 size_t ss_send_blob(struct ss_connection *c, const struct ss_blob *blob, size_t offset,
 		    size_t length)
 {
-	if (c->flags & (CLOSING | FAILED))
+	if (!connection_is_own(c) || c->flags & (CLOSING | FAILED)) {
+		refuse(c, "ss_send_blob");
 		return 0;
+	}
 	ssize_t n = c->output ? -EAGAIN : blob_send(blob, c->source.fd, offset, length);
 	if (n < 0 && n != -EAGAIN)
 		connection_fail_errno(c, (int)-n);
@@ -151,12 +165,11 @@ size_t ss_send_blob(struct ss_connection *c, const struct ss_blob *blob, size_t 
 
 void ss_want_writable(struct ss_connection *c)
 {
+	if (!connection_is_own(c)) {
+		connection_foreign_call(c, "ss_want_writable");
+		return;
+	}
 	c->flags |= WANTS;
 	c->source.events |= EPOLLOUT;
 	loop_again(c->set->loop, &c->source);
-}
-
-size_t ss_queued(const struct ss_connection *c)
-{
-	return buffer_size(c->output);
 }

@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The inside of a connection, for connection.c (its turns, and what comes in), connection-out.c
- * (what goes out) and connection-end.c (time-outs and the end). Nobody else includes this.
+ * (what goes out), connection-job.c (work in the pool), connection-end.c (time-outs and the end)
+ * and connection-api.c (what handlers ask). Nobody else includes this.
  */
 #ifndef SIMPLE_SERVER_CONNECTION_PRIVATE_H
 #define SIMPLE_SERVER_CONNECTION_PRIVATE_H
 
 #include "connection.h"
+#include "pace.h"
+#include "util.h"
 
 /* While one of these is known, a short read does not mean that the socket is empty. */
 #define UNSURE   ((uint32_t)(EPOLLPRI | EPOLLRDHUP | EPOLLHUP | EPOLLERR))
@@ -21,8 +24,20 @@ enum connection_flags {
 	SHUT = 1 << 4,     /* our FIN is out: dropping what still comes */
 	DISCARD = 1 << 5,  /* ss_discard() */
 	WANTS = 1 << 6,    /* writable() when there is room */
-	LIMITED = 1 << 7,  /* there is a `pace` */
+	LIMITED = 1 << 7,  /* there is a `more->pace` */
 	PACED = 1 << 8,    /* not read until the pace allows it */
+	BUSY = 1 << 9,     /* a job is under way: not read */
+	ENDED = 1 << 10,   /* close() of the handler is running, or has run */
+};
+
+struct connection_job;
+
+/* What most connections do not need: those of a service with a bandwidth, a timer or jobs have it.
+ */
+struct connection_more {
+	struct pace pace;
+	int64_t timer_due; /* of ss_set_timer(): loop time, ms; 0: not set */
+	struct connection_job *job;
 };
 
 struct ss_connection {
@@ -42,8 +57,8 @@ struct ss_connection {
 	uint64_t reason : 8; /* enum ss_reason */
 	uint64_t flags : 16;
 	struct peer peer;
-	uint32_t active;    /* when bytes moved last: loop time, ms, the lower half */
-	struct pace pace[]; /* one, where the service has a bandwidth */
+	uint32_t active;               /* when bytes moved last: loop time, ms, the lower half */
+	struct connection_more more[]; /* one, or none */
 };
 
 /* Memory of an idle connection: this and malloc's header of 8 bytes, rounded up to 16. */
@@ -56,6 +71,16 @@ void connection_deliver_waiting(struct ss_connection *c);
 void connection_flush(struct ss_connection *c);
 void connection_tell_writable(struct ss_connection *c);
 void connection_drop_output(struct ss_connection *c);
+
+/* connection-job.c: the connection ends; its job will find nobody. */
+void connection_leave_job(struct ss_connection *c);
+
+/* connection-api.c */
+/* The handler broke a rule of its interface: it is named in the journal. */
+void connection_misuse(struct ss_connection *c, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+/* A call of this name from another thread than the connection's. */
+void connection_foreign_call(const struct ss_connection *c, const char *call);
 
 /* connection-end.c */
 void connection_fail(struct ss_connection *c, enum ss_reason reason);
@@ -70,6 +95,22 @@ void connection_expired(struct ss_connection *c);
 
 /* A deadline has appeared that may be nearer than the armed one. */
 void connection_watch(struct ss_connection *c);
+
+/* The set of this thread. The tests link no shared object: that is worth two instructions. */
+extern _Thread_local struct connection_set *connection_own_set
+	__attribute__((tls_model("local-exec")));
+
+static inline bool connection_is_own(const struct ss_connection *c)
+{
+	return likely(c->set == connection_own_set);
+}
+
+/* For connections that have `more`. */
+static inline bool connection_has_more(const struct service *service)
+{
+	return service->section->limits.bandwidth > 0 || service->handler->timer ||
+	       service->handler->flags & SS_OFFLOADS;
+}
 
 static inline void connection_moved(struct ss_connection *c)
 {

@@ -13,7 +13,6 @@
  * descriptors or of another sender, which nothing announces, so there a short read never proves
  * anything.
  */
-#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -29,10 +28,20 @@
 
 static _Atomic uint64_t last_id;
 
+/* What a handler leaves because it cannot go on now is not read any further, so it is bounded. */
 static void check_input(struct ss_connection *c)
 {
-	if (buffer_size(c->input) > SS_INPUT_MAX)
+	if (buffer_size(c->input) > SS_INPUT_MAX && ss_ready(c))
 		connection_fail(c, SS_INPUT_FULL);
+}
+
+static bool is_possible(struct ss_connection *c, size_t used, size_t length)
+{
+	if (used <= length)
+		return true;
+	connection_misuse(c, "data() was given %zu bytes and took %zu", length, used);
+	connection_fail(c, SS_MISUSE);
+	return false;
 }
 
 /* What waits is the handler's until it returns, even if it closes the connection. */
@@ -42,8 +51,8 @@ void connection_deliver_waiting(struct ss_connection *c)
 	size_t size = buffer_size(waiting);
 	size_t used = c->service->handler->data(c, buffer_bytes(waiting), size);
 
-	assert(used <= size);
-	if (c->flags & (CLOSING | DISCARD)) { /* closing, c->input is c->dropped */
+	if (c->flags & (CLOSING | DISCARD) || /* closing, c->input is c->dropped */
+	    !is_possible(c, used, size)) {
 		buffer_free(&waiting);
 		return;
 	}
@@ -58,7 +67,8 @@ static slow_path void deliver_rest(struct ss_connection *c, const unsigned char 
 {
 	bool waited = c->input != NULL;
 
-	assert(used <= length);
+	if (!is_possible(c, used, length))
+		return;
 	if (buffer_append(&c->input, bytes + used, length - used) < 0)
 		connection_fail(c, SS_NO_MEMORY);
 	else if (waited)
@@ -199,8 +209,19 @@ static void join(struct ss_connection *c)
 
 static bool may_read(const struct ss_connection *c)
 {
-	return c->source.events & READABLE && (!c->output || c->flags & CLOSING) &&
-	       !(c->flags & (FAILED | PACED));
+	bool taken = c->flags & CLOSING || !(c->output || c->flags & BUSY);
+
+	return taken && c->source.events & READABLE && !(c->flags & (FAILED | PACED));
+}
+
+/* While a job is under way nobody reads, and a reset would not be seen before it is done. */
+static void look_for_reset(struct ss_connection *c)
+{
+	socklen_t size = sizeof(int);
+	int error = 0;
+
+	if (getsockopt(c->source.fd, SOL_SOCKET, SO_ERROR, &error, &size) == 0 && error != 0)
+		connection_fail_errno(c, error);
 }
 
 /* What there is to do before reading; seldom anything. */
@@ -212,6 +233,8 @@ static void prepare(struct ss_connection *c)
 		connection_expired(c);
 	if (c->source.events & (EPOLLHUP | EPOLLERR))
 		c->flags &= (uint16_t)~PACED; /* it is over: nobody waits for the pace */
+	if (c->flags & BUSY && c->source.events & EPOLLERR)
+		look_for_reset(c);
 	if (c->output && c->source.events & WRITABLE && !(c->flags & FAILED))
 		connection_flush(c);
 	if (c->flags & WANTS && !c->output && c->source.events & WRITABLE)
@@ -221,7 +244,7 @@ static void prepare(struct ss_connection *c)
 /* The connection has had its bytes: it is not read until time has paid for them. */
 static void pace(struct ss_connection *c, uint64_t bytes)
 {
-	int64_t wait = pace_took(c->pace, c->service->section->limits.bandwidth, bytes,
+	int64_t wait = pace_took(&c->more->pace, c->service->section->limits.bandwidth, bytes,
 				 c->set->loop->now);
 
 	if (wait == 0)
@@ -278,40 +301,48 @@ static void on_ready(struct loop *loop, struct loop_source *source)
 
 void ss_discard(struct ss_connection *c)
 {
+	if (!connection_is_own(c)) {
+		connection_foreign_call(c, "ss_discard");
+		return;
+	}
 	c->flags |= DISCARD;
 	if (!(c->flags & CLOSING))
 		buffer_free(&c->input);
 }
 
-void ss_set_state(struct ss_connection *c, void *state)
+int connection_set_init(struct connection_set *set, struct loop *loop,
+			const struct services *services, unsigned worker, struct pool *pool)
 {
-	c->state = state;
-}
-
-void *ss_state(const struct ss_connection *c)
-{
-	return c->state;
-}
-
-int connection_set_init(struct connection_set *set, struct loop *loop)
-{
-	*set = (struct connection_set){ .loop = loop, .input = malloc(CONNECTION_READ_SIZE) };
+	*set = (struct connection_set){ .loop = loop,
+					.input = malloc(CONNECTION_READ_SIZE),
+					.pool = pool };
 	list_init(&set->members);
-	return set->input ? 0 : -ENOMEM;
+	if (services) {
+		set->places = places_new(services, worker);
+		set->n_places = services->count;
+	}
+	return set->input && (set->places || !services) ? 0 : -ENOMEM;
 }
 
 void connection_set_deinit(struct connection_set *set)
 {
 	free(set->input);
+	places_free(set->places, set->n_places);
 	set->input = NULL;
+	set->places = NULL;
+}
+
+void connection_set_enter(struct connection_set *set)
+{
+	connection_own_set = set;
 }
 
 /* An event finds the connection complete: everything is set before it is added. */
 int connection_place(struct connection_set *set, struct service *service, int fd,
 		     const struct peer *peer)
 {
-	bool limited = service->section->limits.bandwidth > 0;
-	struct ss_connection *c = calloc(1, sizeof(*c) + (limited ? sizeof(struct pace) : 0));
+	size_t more = connection_has_more(service) ? sizeof(struct connection_more) : 0;
+	struct ss_connection *c = calloc(1, sizeof(*c) + more);
 
 	if (!c) {
 		close(fd);
@@ -322,7 +353,7 @@ int connection_place(struct connection_set *set, struct service *service, int fd
 	c->set = set;
 	c->service = service;
 	c->peer = *peer;
-	c->flags = limited ? LIMITED : 0;
+	c->flags = service->section->limits.bandwidth > 0 ? LIMITED : 0;
 	c->id = 1 + atomic_fetch_add_explicit(&last_id, 1, memory_order_relaxed);
 	atomic_fetch_add_explicit(&set->count, 1, memory_order_relaxed);
 	int r = loop_add(set->loop, &c->source, CONNECTION_MASK);

@@ -18,26 +18,35 @@
 
 #include "buffer.h"
 #include "loop.h"
-#include "pace.h"
 #include "peer.h"
-#include "service.h"
+#include "place.h"
+#include "pool.h"
 
 /* One read; the buffer is shared by the connections of a set. */
 #define CONNECTION_READ_SIZE 65536
 
 struct connection_set {
 	struct loop *loop;
-	struct list members;  /* those that have had their first event */
-	unsigned char *input; /* CONNECTION_READ_SIZE bytes */
-	bool finishing;       /* whoever still joins is ended politely at once, */
-	bool aborting;        /* or without */
-	/* NULL, or called after each end. */
+	struct list members;      /* those that have had their first event */
+	unsigned char *input;     /* CONNECTION_READ_SIZE bytes */
+	struct ss_worker *places; /* owned; of each service */
+	size_t n_places;
+	struct pool *pool; /* for ss_offload(); borrowed */
+	unsigned jobs;     /* in the pool, or on their way back */
+	bool finishing;    /* whoever still joins is ended politely at once, */
+	bool aborting;     /* or without */
+	/* NULL, or called after each end; and after each job, with NULL. */
 	void (*ended)(struct connection_set *set, struct service *service);
 	_Alignas(64) _Atomic unsigned count; /* members, and those on their way here */
 };
 
-int connection_set_init(struct connection_set *set, struct loop *loop);
+/* `services` may be NULL where no handler asks for its worker. */
+int connection_set_init(struct connection_set *set, struct loop *loop,
+			const struct services *services, unsigned worker, struct pool *pool);
 void connection_set_deinit(struct connection_set *set); /* the set is empty */
+
+/* The calling thread is the one that runs the set's loop; before anything else in it. */
+void connection_set_enter(struct connection_set *set);
 
 /*
  * Takes over `fd`, non-blocking and just accepted from `peer`, and gives it to `set`. From any

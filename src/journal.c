@@ -44,6 +44,7 @@ static struct event_class classes[JOURNAL_EVENTS] = {
 	[JOURNAL_ACCEPT_PAUSED] = { "accept-paused", "db88825d866e4dd4a00ab9fc141839da" },
 	[JOURNAL_TURNED_AWAY] = { "turned-away", "6cd897e962374467ad53604f3c53f023" },
 	[JOURNAL_OPTION_DIFFERS] = { "option-differs", "5dd7dddd89f840b5ab033d39b03a0c7f" },
+	[JOURNAL_HANDLER] = { "handler", "62fd13c7e66a45a6bcef2adb2eedd7e6" },
 	[JOURNAL_SUPPRESSED] = { "suppressed", "bb15c88566c44b2182052b21ff78ea86" },
 	[JOURNAL_ERROR] = { "error", "bf08c2a1f22d461aa282376952b59dc2" },
 };
@@ -90,20 +91,26 @@ static void add_string(struct parts *parts, const char *name, const char *value)
 		add_part(parts, "%s=%s", name, value);
 }
 
+static void add_number(struct parts *parts, const char *name, uint64_t value, bool even_zero)
+{
+	if (value || even_zero)
+		add_part(parts, "%s=%llu", name, (unsigned long long)value);
+}
+
 static void add_fields(struct parts *parts, const struct record *record)
 {
+	bool ended = record->event == JOURNAL_CONNECTION; /* having sent 0 bytes says something */
+
 	add_string(parts, "SOCKET", record->socket);
 	add_string(parts, "HANDLER", record->handler);
 	add_string(parts, "PEER", record->peer);
 	add_string(parts, "REASON", record->reason);
 	if (record->error)
 		add_part(parts, "ERRNO=%d", record->error);
-	if (!record->connection)
-		return;
-	add_part(parts, "CONNECTION=%llu", (unsigned long long)record->connection);
-	add_part(parts, "BYTES_IN=%llu", (unsigned long long)record->bytes_in);
-	add_part(parts, "BYTES_OUT=%llu", (unsigned long long)record->bytes_out);
-	add_part(parts, "DURATION_USEC=%llu", (unsigned long long)record->duration_us);
+	add_number(parts, "CONNECTION", record->connection, false);
+	add_number(parts, "BYTES_IN", record->bytes_in, ended);
+	add_number(parts, "BYTES_OUT", record->bytes_out, ended);
+	add_number(parts, "DURATION_USEC", record->duration_us, ended);
 }
 
 static int send_record(const struct record *record)

@@ -25,6 +25,7 @@ enum journal_event {
 	JOURNAL_ACCEPT_PAUSED,
 	JOURNAL_TURNED_AWAY,
 	JOURNAL_OPTION_DIFFERS,
+	JOURNAL_HANDLER,
 	JOURNAL_SUPPRESSED,
 	JOURNAL_ERROR,
 	JOURNAL_EVENTS,
@@ -33,10 +34,10 @@ enum journal_event {
 /* Fields beside the message; what is NULL or 0 is left out. Copied. */
 struct journal_fields {
 	const char *socket, *handler, *peer;
-	const char *reason;  /* static */
-	uint64_t connection; /* != 0 also brings in the three below */
-	uint64_t bytes_in, bytes_out, duration_us;
-	int error; /* an errno */
+	const char *reason; /* static */
+	uint64_t connection;
+	uint64_t bytes_in, bytes_out, duration_us; /* of JOURNAL_CONNECTION never left out */
+	int error;                                 /* an errno */
 };
 
 /* Sends one entry of `n` "FIELD=value" parts to the journal; 0 or -errno. It may block. */

@@ -20,12 +20,14 @@ enum mode { MODE_RUN, MODE_CHECK, MODE_DUMP, MODE_LIST_OPTIONS, MODE_HELP, MODE_
 struct arguments {
 	enum mode mode;
 	bool allow_root;
-	struct server_options server;
+	struct setup_options server;
 };
 
 static const char usage[] =
-	"Usage: simple-server [--config FILE] [--ignore-unknown-sockets] [--allow-root]\n"
-	"       simple-server [--config FILE] --check | --dump\n"
+	"Usage: simple-server [--config FILE] [--ignore-unknown-sockets] [--allow-own-modules]\n"
+	"                     [--allow-root]\n"
+	"       simple-server [--config FILE] [--ignore-unknown-sockets] [--allow-own-modules]\n"
+	"                     --check | --dump\n"
 	"       simple-server --list-options | --help | --version\n"
 	"\n"
 	"Serves the sockets that systemd passes to it, as the file says.\n"
@@ -35,6 +37,7 @@ static const char usage[] =
 	"  --dump                    print all settings as they are in effect; then exit\n"
 	"  --list-options            print every key that the file may have; then exit\n"
 	"  --ignore-unknown-sockets  start although sockets and sections do not match\n"
+	"  --allow-own-modules       load modules of the user who starts it, not of root alone\n"
 	"  --allow-root              start although the user is root\n"
 	"  --help, --version         print this, or the version; then exit\n"
 	"\n"
@@ -43,8 +46,9 @@ static const char usage[] =
 /* false after a message: the command line is wrong. */
 static bool parse(int argc, char **argv, struct arguments *arguments)
 {
-	enum { ALLOW_ROOT = MODE_VERSION + 1, CONFIG, IGNORE_UNKNOWN };
+	enum { ALLOW_OWN_MODULES = MODE_VERSION + 1, ALLOW_ROOT, CONFIG, IGNORE_UNKNOWN };
 	static const struct option options[] = {
+		{ "allow-own-modules", no_argument, NULL, ALLOW_OWN_MODULES },
 		{ "allow-root", no_argument, NULL, ALLOW_ROOT },
 		{ "check", no_argument, NULL, MODE_CHECK },
 		{ "config", required_argument, NULL, CONFIG },
@@ -61,6 +65,8 @@ static bool parse(int argc, char **argv, struct arguments *arguments)
 			return false;
 		if (option == CONFIG)
 			arguments->server.config = optarg;
+		else if (option == ALLOW_OWN_MODULES)
+			arguments->server.allow_own_modules = true;
 		else if (option == ALLOW_ROOT)
 			arguments->allow_root = true;
 		else if (option == IGNORE_UNKNOWN)

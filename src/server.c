@@ -7,13 +7,10 @@
  * finishing (each gets its FIN and its lingering close), aborting (what is left is cut).
  */
 #include <errno.h>
-#include <limits.h>
 #include <pthread.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <syslog.h>
 #include <unistd.h>
@@ -21,36 +18,35 @@
 #include "config.h"
 
 #include "activation.h"
+#include "crash.h"
+#include "guard.h"
 #include "journal.h"
-#include "listener.h"
 #include "loop.h"
+#include "pool.h"
 #include "server.h"
-#include "service.h"
 #include "settings.h"
+#include "setup.h"
+#include "status.h"
 #include "util.h"
 #include "worker.h"
 
 #define STATUS_INTERVAL_MS 5000
-#define FILES_BASE         16
 #define CUT_AFTER_MS       1000 /* beyond the longest lingering close */
+#define GIVE_UP_AFTER_MS   5000 /* on what does not return */
+#define POOL_LOOK_MS       1000
 
 enum phase { STARTING, SERVING, DRAINING, FINISHING, ABORTING };
 
-/* What the file and the environment make together. */
-struct plan {
-	struct services services;
-	struct listeners listeners;
-	bool has_sockets;
-};
-
 struct server {
-	struct plan plan;
+	struct setup setup;
 	const struct settings *settings;
 	struct loop loop;
 	struct workers workers;
+	struct pool pool;
 	struct loop_source signals;
 	struct loop_source status;   /* a timer: STATUS= is due */
 	struct loop_source deadline; /* a timer: the next step of the end is due */
+	struct loop_source jobs;     /* a timer, while the pool has work: for jobs that are stuck */
 	int64_t status_sent;         /* loop time, ms */
 	enum phase phase;
 };
@@ -70,169 +66,61 @@ static void log_report(const struct report *report)
 		activation_notify("STATUS=%s", report->lines[0]);
 }
 
-static void add_sockets(struct plan *plan, struct passed_fds *fds,
-			const struct server_options *options, struct report *report)
-{
-	bool unknown_ok = options->ignore_unknown_sockets;
-
-	for (size_t i = 0; i < fds->count; i++) {
-		struct passed_fd *passed = &fds->list[i];
-		size_t before = plan->listeners.count;
-		listeners_add(&plan->listeners, passed->fd, passed->name, &plan->services,
-			      unknown_ok, report);
-		if (plan->listeners.count > before)
-			steal_fd(&passed->fd);
-	}
-	if (report->n_lines)
-		return;
-	listeners_check(&plan->listeners, &plan->services, unknown_ok, report);
-	if (!plan->listeners.count)
-		report_add(
-			report,
-			"no socket that was passed has a section in the file: there is nothing to serve");
-}
-
-/* The soft limit is low for the sake of select(2), which is not used here. */
-static void raise_file_limit(void)
-{
-	struct rlimit limit;
-
-	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur == limit.rlim_max)
-		return;
-	limit.rlim_cur = limit.rlim_max;
-	if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
-		journal_log(JOURNAL_ERROR, LOG_NOTICE, NULL, "cannot raise RLIMIT_NOFILE: %s",
-			    strerror(errno));
-}
-
-static unsigned number_of_workers(const struct settings *settings)
-{
-	cpu_set_t cpus;
-
-	if (settings->workers > 0)
-		return (unsigned)settings->workers;
-	if (sched_getaffinity(0, sizeof(cpus), &cpus) < 0) /* EINVAL: more than 1024 CPUs */
-		return (unsigned)sysconf(_SC_NPROCESSORS_ONLN);
-	return (unsigned)CPU_COUNT(&cpus);
-}
-
-static unsigned file_limit(void)
-{
-	struct rlimit limit;
-
-	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur > INT_MAX)
-		return INT_MAX;
-	return (unsigned)limit.rlim_cur;
-}
-
-/* Descriptors that are not connections: two for each loop, the listeners, the journal and the rest.
- */
-static unsigned reserved_files(const struct settings *settings, const struct passed_fds *fds)
-{
-	return FILES_BASE + 2 * (number_of_workers(settings) + 1) + (unsigned)fds->count;
-}
-
-/*
- * Everything that can be wrong is found here, and all of it is reported. The passed descriptors are
- * taken first: a descriptor opened before that could be one of their numbers.
- */
-static void plan_make(struct plan *plan, const struct server_options *options,
-		      struct report *report)
-{
-	struct settings *settings = NULL;
-	struct passed_fds fds;
-
-	*plan = (struct plan){ 0 };
-	activation_take(&fds, report);
-	raise_file_limit();
-	plan->has_sockets = fds.count > 0;
-	if (settings_load(options->config, services_check, &settings, report) == 0) {
-		if (services_init(&plan->services, settings, file_limit(),
-				  reserved_files(settings, &fds), report) < 0)
-			report_add(report, "%s", strerror(ENOMEM));
-		settings_unref(settings);
-		if (plan->has_sockets && !report->n_lines)
-			add_sockets(plan, &fds, options, report);
-	}
-	activation_release(&fds);
-}
-
-static void plan_deinit(struct plan *plan)
-{
-	listeners_deinit(&plan->listeners);
-	services_deinit(&plan->services);
-}
-
-enum server_exit server_check(const struct server_options *options)
+enum server_exit server_check(const struct setup_options *options)
 {
 	struct report report = REPORT_NULL;
-	struct plan plan;
+	struct setup setup;
 
-	plan_make(&plan, options, &report);
+	setup_make(&setup, options, &report);
 	bool good = report.n_lines == 0;
 	print_report(&report);
 	if (good)
 		printf("%s: no errors\n", options->config);
 	report_deinit(&report);
-	plan_deinit(&plan);
+	setup_deinit(&setup);
 	return good ? SERVER_EXIT_OK : SERVER_EXIT_CONFIG;
 }
 
-enum server_exit server_dump(const struct server_options *options)
+enum server_exit server_dump(const struct setup_options *options)
 {
 	struct report report = REPORT_NULL;
-	struct plan plan;
+	struct setup setup;
 
-	plan_make(&plan, options, &report);
+	setup_make(&setup, options, &report);
 	if (!report.n_lines)
-		listeners_apply(&plan.listeners, &report);
+		listeners_apply(&setup.listeners, &report);
 	bool good = report.n_lines == 0;
 	print_report(&report);
 	if (good) {
-		settings_dump(plan.services.settings, stdout);
+		settings_dump(setup.services.settings, stdout);
 		printf("\n// connections at once in effect: %u, with %u open files\n",
-		       plan.services.capacity->max_connections, file_limit());
-		listeners_dump(&plan.listeners, stdout);
+		       setup.services.capacity->max_connections, setup_files());
+		listeners_dump(&setup.listeners, stdout);
 	}
 	report_deinit(&report);
-	plan_deinit(&plan);
+	setup_deinit(&setup);
 	return good ? SERVER_EXIT_OK : SERVER_EXIT_CONFIG;
 }
 
-static uint64_t accepted_in_all(const struct server *server)
+static bool has_pool(const struct server *server)
 {
-	uint64_t sum = 0;
-
-	for (size_t i = 0; i < server->plan.services.count; i++)
-		sum += atomic_load(&server->plan.services.list[i].accepted);
-	return sum;
+	return server->pool.threads != NULL;
 }
 
-static uint64_t turned_away_in_all(const struct server *server)
-{
-	uint64_t sum = 0;
-
-	for (size_t i = 0; i < server->plan.services.count; i++)
-		for (int verdict = 0; verdict < SERVICE_VERDICTS; verdict++)
-			sum += atomic_load(&server->plan.services.list[i].turned_away[verdict]);
-	return sum;
-}
-
-static void notify_status(const struct server *server, const char *state)
+static void notify_status(struct server *server, const char *state)
 {
 	static const char *const verbs[] = {
 		[STARTING] = "Starting", [SERVING] = "Serving", [DRAINING] = "Stopping",
 		[FINISHING] = "Ending",  [ABORTING] = "Ending",
 	};
+	struct status status = { .verb = verbs[server->phase],
+				 .services = &server->setup.services,
+				 .n_sockets = server->setup.listeners.count,
+				 .workers = &server->workers,
+				 .pool = has_pool(server) ? &server->pool : NULL };
+	char text[STATUS_MAX];
 
-	activation_notify(
-		"%sSTATUS=%s: %u connections open of at most %u, %llu accepted and %llu turned away "
-		"since the start; %zu sockets, %u workers",
-		state, verbs[server->phase], workers_connections(&server->workers),
-		server->plan.services.capacity->max_connections,
-		(unsigned long long)accepted_in_all(server),
-		(unsigned long long)turned_away_in_all(server), server->plan.listeners.count,
-		server->workers.count);
+	activation_notify("%sSTATUS=%s", state, status_format(text, &status));
 }
 
 /* STATUS= follows the counts at a distance, and an idle server sends none. */
@@ -260,10 +148,14 @@ static void on_ready(struct workers *workers)
 
 	if (server->phase != STARTING)
 		return;
+	if (workers->failed) {
+		loop_stop(&server->loop);
+		return;
+	}
 	server->phase = SERVING;
 	notify_status(server, "READY=1\n");
-	for (size_t i = 0; i < server->plan.listeners.count; i++) {
-		const struct listener *listener = &server->plan.listeners.list[i];
+	for (size_t i = 0; i < server->setup.listeners.count; i++) {
+		const struct listener *listener = &server->setup.listeners.list[i];
 		struct journal_fields fields = {
 			.socket = listener->service->section->name,
 			.handler = listener->service->handler->name,
@@ -301,7 +193,7 @@ static void begin_drain(struct server *server)
 	/* The file decides how long it takes; systemd waits for that long, whatever TimeoutStopSec=
 	 * is. */
 	snprintf(state, sizeof(state), "STOPPING=1\nEXTEND_TIMEOUT_USEC=%lld\n",
-		 (long long)(most_ms + CUT_AFTER_MS) * 1000);
+		 (long long)(most_ms + GIVE_UP_AFTER_MS) * 1000);
 	notify_status(server, state);
 	journal_log(
 		JOURNAL_STOPPING, LOG_INFO, NULL,
@@ -315,7 +207,19 @@ static void begin_abort(struct server *server)
 {
 	server->phase = ABORTING;
 	workers_abort(&server->workers);
-	loop_arm(&server->loop, &server->deadline, CUT_AFTER_MS);
+	loop_arm(&server->loop, &server->deadline, GIVE_UP_AFTER_MS);
+}
+
+/*
+ * Something does not come back: a callback of a module, or a job. Only the end of the process ends
+ * it; threads that run on must not see their memory go.
+ */
+static _Noreturn void leave_behind(void)
+{
+	journal_log(JOURNAL_ERROR, LOG_ERR, NULL,
+		    "a handler's callback or job does not return: it ends with the process");
+	journal_stop();
+	_exit(SERVER_EXIT_INTERNAL);
 }
 
 static void on_deadline(struct loop *loop, struct loop_source *source)
@@ -327,8 +231,10 @@ static void on_deadline(struct loop *loop, struct loop_source *source)
 		server->phase = FINISHING;
 		workers_finish(&server->workers);
 		loop_arm(loop, source, longest_linger_ms(server) + CUT_AFTER_MS);
-	} else {
+	} else if (server->phase == FINISHING) {
 		begin_abort(server);
+	} else {
+		leave_behind();
 	}
 }
 
@@ -367,6 +273,37 @@ static int open_signals(void)
 	return fd < 0 ? -errno : fd;
 }
 
+/* At once, and then once a second as long as there are jobs; never without. */
+static void look_at_pool(struct server *server)
+{
+	loop_disarm(&server->loop, &server->jobs);
+	if (pool_look(&server->pool, (int64_t)server->settings->job_budget_ms * 1000000))
+		loop_arm(&server->loop, &server->jobs, POOL_LOOK_MS);
+}
+
+static void on_jobs_due(struct loop *loop, struct loop_source *source)
+{
+	(void)loop;
+	look_at_pool(container_of(source, struct server, jobs));
+}
+
+static void on_pool_busy(struct pool *pool)
+{
+	look_at_pool(container_of(pool, struct server, pool));
+}
+
+static int start_pool(struct server *server)
+{
+	unsigned flags = 0;
+
+	for (size_t i = 0; i < server->setup.services.count; i++)
+		flags |= server->setup.services.list[i].handler->flags;
+	if (!(flags & SS_OFFLOADS))
+		return 0;
+	return pool_start(&server->pool, (unsigned)server->settings->pool_threads, &server->loop,
+			  on_pool_busy);
+}
+
 static int start(struct server *server)
 {
 	static const struct workers_events events = { .ready = on_ready,
@@ -379,8 +316,11 @@ static int start(struct server *server)
 	if (r == 0)
 		r = journal_start();
 	if (r == 0)
-		r = workers_init(&server->workers, number_of_workers(server->settings),
-				 &server->plan.listeners, &server->loop, &events, server);
+		r = start_pool(server);
+	if (r == 0)
+		r = workers_init(&server->workers, setup_workers(server->settings),
+				 &server->setup.listeners, &server->setup.services, &server->pool,
+				 &server->loop, &events, server);
 	return r < 0 ? r : workers_start(&server->workers);
 }
 
@@ -389,6 +329,8 @@ static enum server_exit serve(struct server *server, int signal_fd)
 	loop_source_init(&server->signals, signal_fd, on_signal);
 	loop_source_init(&server->status, -1, on_status_due);
 	loop_source_init(&server->deadline, -1, on_deadline);
+	loop_source_init(&server->jobs, -1, on_jobs_due);
+	guard_set_budget(server->settings->callback_budget_ms);
 	int r = start(server);
 	if (r < 0)
 		journal_log(JOURNAL_ERROR, LOG_ERR, &(struct journal_fields){ .error = -r },
@@ -396,16 +338,20 @@ static enum server_exit serve(struct server *server, int signal_fd)
 	else
 		loop_run(&server->loop);
 	workers_stop(&server->workers);
+	pool_stop(&server->pool);
+	services_stop(&server->setup.services);
 	if (r == 0)
 		journal_log(JOURNAL_STOPPED, LOG_INFO, NULL, "stopped after %llu connections",
-			    (unsigned long long)accepted_in_all(server));
+			    (unsigned long long)status_accepted(&server->setup.services));
 	journal_stop();
 	workers_deinit(&server->workers);
 	loop_deinit(&server->loop);
-	return r < 0 ? SERVER_EXIT_INTERNAL : SERVER_EXIT_OK;
+	if (r < 0)
+		return SERVER_EXIT_INTERNAL;
+	return server->workers.failed ? SERVER_EXIT_CONFIG : SERVER_EXIT_OK;
 }
 
-enum server_exit server_run(const struct server_options *options)
+enum server_exit server_run(const struct setup_options *options)
 {
 	struct report report = REPORT_NULL;
 	struct server server = { .phase = STARTING,
@@ -413,29 +359,34 @@ enum server_exit server_run(const struct server_options *options)
 				 .loop = { .epoll_fd = -1, .wake.fd = -1 } };
 	enum server_exit code = SERVER_EXIT_CONFIG;
 
-	plan_make(&server.plan, options, &report);
+	crash_install(activation_has_journal());
+	int alternate_stack = crash_enter_thread();
+	if (alternate_stack < 0)
+		report_add(&report, "sigaltstack: %s", strerror(-alternate_stack));
+	setup_make(&server.setup, options, &report);
 	int signal_fd auto_close = open_signals();
 	int notify = activation_open_notify();
 	if (notify < 0)
 		report_add(&report, "NOTIFY_SOCKET: %s", strerror(-notify));
-	if (!report.n_lines && !server.plan.has_sockets)
+	if (!report.n_lines && !server.setup.has_sockets)
 		report_add(&report,
 			   "no sockets were passed: this is started by systemd; use "
 			   "`systemctl start simple-server.socket`, or systemd-socket-activate");
 	if (!report.n_lines)
-		services_load(&server.plan.services, &report);
+		services_start(&server.setup.services, &report);
 	if (!report.n_lines)
-		listeners_apply(&server.plan.listeners, &report);
+		listeners_apply(&server.setup.listeners, &report);
 	log_report(&report);
 	if (signal_fd < 0) {
 		journal_log(JOURNAL_ERROR, LOG_ERR, NULL, "signalfd: %s", strerror(-signal_fd));
 		code = SERVER_EXIT_INTERNAL;
 	} else if (!report.n_lines) {
-		server.settings = server.plan.services.settings;
+		server.settings = server.setup.services.settings;
 		code = serve(&server, signal_fd);
 	}
 	report_deinit(&report);
-	plan_deinit(&server.plan);
+	setup_deinit(&server.setup);
 	activation_close_notify();
+	crash_leave_thread();
 	return code;
 }

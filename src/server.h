@@ -6,7 +6,7 @@
 #ifndef SIMPLE_SERVER_SERVER_H
 #define SIMPLE_SERVER_SERVER_H
 
-#include <stdbool.h>
+#include "setup.h"
 
 /* Exit codes, of sysexits.h where it has one. */
 enum server_exit {
@@ -16,18 +16,13 @@ enum server_exit {
 	SERVER_EXIT_CONFIG = 78, /* the file or the sockets are wrong */
 };
 
-struct server_options {
-	const char *config;
-	bool ignore_unknown_sockets; /* and sections without a socket */
-};
-
 /* Serves until SIGTERM or SIGINT. */
-enum server_exit server_run(const struct server_options *options);
+enum server_exit server_run(const struct setup_options *options);
 
 /* Looks at the file, and at the sockets if any were passed; changes nothing. */
-enum server_exit server_check(const struct server_options *options);
+enum server_exit server_check(const struct setup_options *options);
 
 /* Prints the effective settings, and for passed sockets what the kernel took. */
-enum server_exit server_dump(const struct server_options *options);
+enum server_exit server_dump(const struct setup_options *options);
 
 #endif

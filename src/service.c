@@ -25,24 +25,42 @@ static void unknown_handler(const struct settings_socket *section, struct report
 	char escaped[REPORT_ESCAPED_MAX];
 	const char *near = report_nearest(section->handler, handler_names());
 
-	report_add(report, "%s:%d: there is no handler \"%s\"; %s \"%s\"?",
-		   section->handler_where.file, section->handler_where.line,
-		   report_escape(escaped, section->handler), near ? "did you mean" : "try",
-		   near ? near : handler_names()[0]);
+	report_add(report, "%s:%d: there is no handler \"%s\"; %s%s%s", section->handler_where.file,
+		   section->handler_where.line, report_escape(escaped, section->handler),
+		   near ? "did you mean \"" : "for one that is in a module write handler = \"",
+		   near ? near : "module\"; module = \"NAME.so", near ? "\"?" : "\"");
 }
 
-void services_check(const struct settings_socket *section, struct report *report)
+static const struct ss_handler *find_handler(void *context, const struct settings_socket *section,
+					     struct report *report)
 {
-	const struct ss_handler *handler = handler_find(section->handler);
-	const struct settings_option *option = &section->options[defer_accept() - sockopt_table];
+	const struct ss_handler *handler;
 
+	if (section->module)
+		return module_load(context, section, report);
+	handler = handler_find(section->handler);
 	if (!handler)
 		unknown_handler(section, report);
-	else if (handler->flags & SS_SPEAKS_FIRST && option->explicit && option->value.number != 0)
+	return handler;
+}
+
+static void check_options(const struct settings_socket *section, struct report *report)
+{
+	const struct ss_handler *handler = section->found;
+	const struct settings_option *option = &section->options[defer_accept() - sockopt_table];
+
+	if (handler->flags & SS_SPEAKS_FIRST && option->explicit && option->value.number != 0)
 		report_add(report,
 			   "%s:%d: tcp_defer_accept does not fit the handler \"%s\", which speaks "
 			   "first: the client would wait for nothing; remove the line",
 			   option->where.file, option->where.line, handler->name);
+}
+
+struct settings_hooks services_hooks(const struct module_place *place)
+{
+	return (struct settings_hooks){ .find = find_handler,
+					.check = check_options,
+					.context = (void *)place };
 }
 
 /* More than there are files for cannot hold; nothing said means as many as there are. */
@@ -87,7 +105,7 @@ static int service_init(struct service *service, const struct settings_socket *s
 	const struct settings_limits *limits = &section->limits;
 
 	service->section = section;
-	service->handler = handler_find(section->handler);
+	service->handler = section->found;
 	service->capacity = capacity;
 	service->max_connections = limits->connections ? (unsigned)limits->connections
 						       : capacity->max_connections;
@@ -128,6 +146,7 @@ int services_init(struct services *services, struct settings *settings, unsigned
 	for (size_t i = 0; i < settings->n_sockets && r == 0; i++) {
 		check_limits(&settings->sockets[i], services->capacity->max_connections, report);
 		r = service_init(&services->list[i], &settings->sockets[i], services->capacity);
+		services->list[i].index = (unsigned)i;
 		services->count++;
 	}
 	return r;
@@ -141,16 +160,51 @@ static bool is_first_of_handler(const struct services *services, size_t i)
 	return true;
 }
 
-void services_load(const struct services *services, struct report *report)
+static void cannot_start(const struct service *service, int error, struct report *report)
+{
+	report_add(report, "handler \"%s\" (socket \"%s\") cannot start: %s",
+		   service->handler->name, service->section->name, strerror(error));
+}
+
+static void load(const struct services *services, size_t i, struct report *report)
+{
+	const struct service *service = &services->list[i];
+	int r = 0;
+
+	if (service->handler->load && is_first_of_handler(services, i))
+		r = service->handler->load();
+	if (r < 0)
+		cannot_start(service, -r, report);
+}
+
+static void start(struct service *service, struct report *report)
+{
+	int r = 0;
+
+	if (service->handler->start)
+		r = service->handler->start(service_public(service));
+	if (r < 0)
+		cannot_start(service, -r, report);
+	service->started = r == 0;
+}
+
+void services_start(const struct services *services, struct report *report)
+{
+	size_t before = report->n_lines;
+
+	for (size_t i = 0; i < services->count; i++)
+		load(services, i, report);
+	for (size_t i = 0; i < services->count && report->n_lines == before; i++)
+		start(&services->list[i], report);
+}
+
+void services_stop(const struct services *services)
 {
 	for (size_t i = 0; i < services->count; i++) {
-		const struct ss_handler *handler = services->list[i].handler;
-		if (!handler->load || !is_first_of_handler(services, i))
-			continue;
-		int r = handler->load();
-		if (r < 0)
-			report_add(report, "handler \"%s\" cannot start: %s", handler->name,
-				   strerror(-r));
+		struct service *service = &services->list[i];
+		if (service->started && service->handler->stop)
+			service->handler->stop(service_public(service));
+		service->started = false;
 	}
 }
 
@@ -313,6 +367,31 @@ int service_idle_ms(const struct service *service)
 	if (full > 1000)
 		full = 1000;
 	return (int)((int64_t)idle_ms * (1000 - (full - 750) * 900 / 250) / 1000);
+}
+
+static struct service *private(const struct ss_service *service)
+{
+	return (struct service *)(uintptr_t)service;
+}
+
+const void *ss_settings(const struct ss_service *service)
+{
+	return private(service)->section->handler_settings;
+}
+
+const char *ss_service_name(const struct ss_service *service)
+{
+	return private(service)->section->name;
+}
+
+void ss_set_service_state(struct ss_service *service, void *state)
+{
+	private(service)->state = state;
+}
+
+void *ss_service_state(const struct ss_service *service)
+{
+	return private(service)->state;
 }
 
 const char *service_verdict_name(enum service_verdict verdict)

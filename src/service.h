@@ -18,6 +18,7 @@
 #include <stdint.h>
 
 #include "handler.h"
+#include "module.h"
 #include "peer.h"
 #include "report.h"
 #include "settings.h"
@@ -48,6 +49,9 @@ struct service {
 	struct sources *sources; /* NULL: no limit by source */
 	struct source_limits source_limits;
 	unsigned max_connections;
+	unsigned index; /* in `services` */
+	bool started;   /* stop() of the handler is due */
+	void *state;    /* the handler's */
 	_Alignas(64) _Atomic unsigned open;
 	_Atomic bool full; /* somebody waits for a connection to end */
 	_Atomic uint64_t accepted;
@@ -64,19 +68,23 @@ struct services {
 	size_t count;
 };
 
-/* For settings_load(): the handler exists, and the options fit it. */
-void services_check(const struct settings_socket *section, struct report *report);
+/* For settings_load(): the handlers exist, modules in `place`, and the options fit them. */
+struct settings_hooks services_hooks(const struct module_place *place);
 
 /*
- * Makes a service of each section; the settings were loaded with services_check(). `files` is how
+ * Makes a service of each section; the settings were loaded with services_hooks(). `files` is how
  * many descriptors the process may have, of which `reserved` are not for connections: limits that
  * cannot hold are added to `report`. Takes its own reference to the settings. 0 or -ENOMEM.
  */
 int services_init(struct services *services, struct settings *settings, unsigned files,
 		  unsigned reserved, struct report *report);
 
-/* Has each handler in use make what its connections share; what fails is added to `report`. */
-void services_load(const struct services *services, struct report *report);
+/*
+ * Has the handlers make what their connections share: load() of each, then start() of each service;
+ * what fails is added to `report`. Then services_stop() is due, when the last worker has gone.
+ */
+void services_start(const struct services *services, struct report *report);
+void services_stop(const struct services *services);
 
 void services_deinit(struct services *services);
 
@@ -119,6 +127,12 @@ bool service_take_full(struct service *service);
 
 /* timeouts.idle, less of it when the service or the process is more than three quarters full. */
 int service_idle_ms(const struct service *service);
+
+/* The service as its handler sees it. */
+static inline struct ss_service *service_public(struct service *service)
+{
+	return (struct ss_service *)service;
+}
 
 /* denied, too-many, ... */
 const char *service_verdict_name(enum service_verdict verdict);

@@ -34,6 +34,29 @@ void settings_check_name(const struct complaints *c, const config_setting_t *ent
 		}
 }
 
+bool settings_check_handler(const struct complaints *c, const config_setting_t *entry,
+			    const struct settings_socket *socket)
+{
+	const config_setting_t *handler = config_setting_get_member(entry, "handler");
+	const config_setting_t *module = config_setting_get_member(entry, "module");
+
+	if (!socket->handler || (module && !socket->module))
+		return false;
+	if (strcmp(socket->handler, "module") == 0) {
+		if (!module)
+			complain(c, handler,
+				 "handler = \"module\" does not say which; write module = "
+				 "\"NAME.so\" as well");
+		return module;
+	}
+	if (module)
+		complain(c, module,
+			 "module = \"%s\" is not used by handler = \"%s\"; write handler = "
+			 "\"module\", or remove this line",
+			 socket->module, socket->handler);
+	return !module;
+}
+
 /* The setting of a limit in defaults or an entry of sockets, or NULL. */
 static const config_setting_t *limit(const config_setting_t *group, const char *name)
 {

@@ -15,6 +15,13 @@ void settings_check_required(const struct complaints *complaints, const config_s
 void settings_check_name(const struct complaints *complaints, const config_setting_t *entry,
 			 const struct settings *settings, const struct settings_socket *socket);
 
+/*
+ * Whether an entry says where its handler is: built in, or in the module that it names. False also
+ * where something was complained of already.
+ */
+bool settings_check_handler(const struct complaints *complaints, const config_setting_t *entry,
+			    const struct settings_socket *socket);
+
 /* The limits in force in `group`, which is an entry of sockets or defaults. */
 void settings_check_limits(const struct complaints *complaints, const config_setting_t *root,
 			   const config_setting_t *group, const struct settings_limits *limits);

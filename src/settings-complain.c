@@ -84,3 +84,15 @@ void complain(const struct complaints *c, const config_setting_t *at, const char
 	va_end(args);
 	report_add(c->report, "%s:%d: %s", where.file, where.line, text);
 }
+
+bool complaints_get(const struct complaints *c, const config_setting_t *setting, const char *group,
+		    const struct value_rule *rule, struct value *ret_value)
+{
+	char problem[VALUE_PROBLEM_MAX], name[REPORT_ESCAPED_MAX];
+
+	if (value_get(setting, rule, ret_value, problem))
+		return true;
+	complain(c, setting, "%s%s%s %s", group, *group ? "." : "",
+		 report_escape(name, config_setting_name(setting)), problem);
+	return false;
+}

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 
 #include "report.h"
+#include "settings-value.h"
 #include "settings.h"
 #include "text.h"
 
@@ -24,5 +25,12 @@ struct settings_where complaints_where(const struct complaints *complaints,
 /* A problem at a setting; nothing more about one whose value is known to be wrong. */
 void complain(const struct complaints *complaints, const config_setting_t *at, const char *format,
 	      ...) __attribute__((format(printf, 3, 4)));
+
+/*
+ * The value of a setting, if it is as the rule says; else that is complained of. `group`, "" for
+ * none, and the setting's own name are what the message calls it.
+ */
+bool complaints_get(const struct complaints *complaints, const config_setting_t *setting,
+		    const char *group, const struct value_rule *rule, struct value *ret_value);
 
 #endif

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "settings-keys.h"
 #include "settings-table.h"
 #include "settings.h"
 #include "util.h"
@@ -82,6 +83,21 @@ static void dump_value(const struct settings_row *row, const void *target, FILE 
 	}
 }
 
+/* A string that is not there has no form in the file. */
+static bool is_set(const struct settings_row *row, const void *target)
+{
+	return row->rule.type < VALUE_STRING || row->rule.type > VALUE_NAME ||
+	       settings_row_string(row, target);
+}
+
+static void dump_row(const struct settings_row *row, const void *target, const char *indent,
+		     FILE *out)
+{
+	fprintf(out, "%s%s = ", indent, row->name);
+	dump_value(row, target, out);
+	fputc(';', out);
+}
+
 static void dump_rows(unsigned scope, const char *group, const void *target, const char *indent,
 		      FILE *out)
 {
@@ -89,10 +105,9 @@ static void dump_rows(unsigned scope, const char *group, const void *target, con
 		const struct settings_row *row = &settings_table[i];
 
 		if (row->scopes & scope && strcmp(row->group, group) == 0 &&
-		    row->rule.type < VALUE_GROUP) {
-			fprintf(out, "%s%s = ", indent, row->name);
-			dump_value(row, target, out);
-			fputs(";\n", out);
+		    row->rule.type < VALUE_GROUP && is_set(row, target)) {
+			dump_row(row, target, indent, out);
+			fputc('\n', out);
 		}
 	}
 }
@@ -116,14 +131,41 @@ static void dump_options(const struct settings_socket *socket, FILE *out)
 	}
 }
 
+/* What an author has declared is told here, for no list has it. */
+static void dump_handler(const struct settings_socket *socket, FILE *out)
+{
+	const struct ss_handler *handler = socket->found;
+	char expected[VALUE_TEXT_MAX];
+
+	for (const char *const *counter = handler->counters; counter && *counter; counter++)
+		fprintf(out, "%s%s%s", counter == handler->counters ? "\t\t# counters: " : ", ",
+			*counter, counter[1] ? "" : "\n");
+	if (!handler->keys)
+		return;
+	fprintf(out, "\t\t%s: {\n", SETTINGS_HANDLER);
+	for (const struct ss_key *key = handler->keys; key->name; key++) {
+		struct settings_row row = settings_keys_row(key);
+
+		if (is_set(&row, socket->handler_settings))
+			dump_row(&row, socket->handler_settings, "\t\t\t", out);
+		else
+			fprintf(out, "\t\t\t// %s = ;", row.name);
+		fprintf(out, " # %s: %s\n", row.help, value_expected(expected, &row.rule));
+	}
+	fputs("\t\t};\n", out);
+}
+
 static void dump_socket(const struct settings_socket *socket, FILE *out)
 {
 	fputs("\t{\n", out);
 	dump_rows(SETTINGS_IN_SOCKET, "", socket, "\t\t", out);
+	if (socket->found)
+		dump_handler(socket, out);
 	for (size_t i = 0; i < settings_table_count; i++) {
 		const struct settings_row *row = &settings_table[i];
 
-		if (!(row->scopes & SETTINGS_IN_SOCKET) || row->rule.type != VALUE_GROUP)
+		if (!(row->scopes & SETTINGS_IN_SOCKET) || row->rule.type != VALUE_GROUP ||
+		    strcmp(row->name, SETTINGS_HANDLER) == 0)
 			continue;
 		fprintf(out, "\t\t%s: {\n", row->name);
 		if (strcmp(row->name, SETTINGS_OPTIONS) == 0)
@@ -171,7 +213,7 @@ static const char *range(char out[VALUE_TEXT_MAX], const struct value_rule *rule
 
 	if (rule->type == VALUE_WORD)
 		return words(out, rule->words);
-	if (rule->type == VALUE_BOOL || rule->type == VALUE_PREFIXES)
+	if (rule->type == VALUE_BOOL || rule->type == VALUE_PREFIXES || rule->type == VALUE_GROUP)
 		return strcpy(out, "-");
 	if (rule->type == VALUE_SECONDS)
 		snprintf(out, VALUE_TEXT_MAX, "%s%s..%s", zero, value_seconds(min, rule->min),
@@ -195,7 +237,8 @@ static void list(const struct listed *key, FILE *out)
 	static const char *const types[] = {
 		[VALUE_BOOL] = "boolean",     [VALUE_INTEGER] = "integer",
 		[VALUE_SECONDS] = "number",   [VALUE_WORD] = "string",
-		[VALUE_STRING] = "string",    [VALUE_NAME] = "string",
+		[VALUE_STRING] = "string",    [VALUE_TEXT] = "string",
+		[VALUE_NAME] = "string",      [VALUE_GROUP] = "group",
 		[VALUE_PREFIXES] = "strings", [VALUE_INTEGERS] = "integers",
 	};
 	const char *unit = *key->rule.unit ? key->rule.unit : "-";
@@ -225,9 +268,11 @@ static const char *initial(char out[INITIAL_MAX], const struct settings_row *row
 	case VALUE_PREFIXES:
 	case VALUE_INTEGERS:
 		return "()";
-	default:
+	case VALUE_INTEGER:
 		snprintf(out, INITIAL_MAX, "%" PRId64, row->initial);
 		return out;
+	default:
+		return "-";
 	}
 }
 
@@ -243,7 +288,8 @@ static void list_row(const struct settings_row *row, FILE *out)
 void settings_list_options(FILE *out)
 {
 	for (size_t i = 0; i < settings_table_count; i++)
-		if (settings_table[i].rule.type < VALUE_GROUP)
+		if (settings_table[i].rule.type < VALUE_GROUP ||
+		    strcmp(settings_table[i].name, SETTINGS_HANDLER) == 0)
 			list_row(&settings_table[i], out);
 	for (size_t i = 0; i < sockopt_count; i++) {
 		const struct sockopt *row = &sockopt_table[i];

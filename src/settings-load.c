@@ -16,6 +16,7 @@
 #include "settings-access.h"
 #include "settings-check.h"
 #include "settings-complain.h"
+#include "settings-keys.h"
 #include "settings-table.h"
 #include "source.h"
 #include "util.h"
@@ -23,8 +24,8 @@
 struct loader {
 	struct source source;
 	struct settings *settings;
-	struct settings_socket defaults; /* its name and handler stay NULL */
-	settings_check_fn *check;
+	struct settings_socket defaults; /* its name, handler and module stay NULL */
+	const struct settings_hooks *hooks;
 	struct complaints complaints;
 	struct report *report;
 	size_t errors; /* lines that the report had before */
@@ -32,27 +33,13 @@ struct loader {
 	bool failed; /* memory ran out */
 };
 
-/* Checks a value against a rule; `group` and the setting's own name are what the message calls it.
- */
-static bool get(struct loader *l, const config_setting_t *setting, const char *group,
-		const struct value_rule *rule, struct value *ret_value)
-{
-	char problem[VALUE_PROBLEM_MAX], name[REPORT_ESCAPED_MAX];
-
-	if (value_get(setting, rule, ret_value, problem))
-		return true;
-	complain(&l->complaints, setting, "%s%s%s %s", group, *group ? "." : "",
-		 report_escape(name, config_setting_name(setting)), problem);
-	return false;
-}
-
 static void complain_unknown(struct loader *l, const config_setting_t *setting, unsigned scope,
 			     const char *group)
 {
 	char text[SETTINGS_UNKNOWN_MAX];
 
 	complain(&l->complaints, setting, "%s",
-		 settings_unknown(text, scope, group, config_setting_name(setting)));
+		 settings_unknown(text, scope, group, NULL, config_setting_name(setting)));
 }
 
 static void read_option(struct loader *l, const config_setting_t *setting, unsigned scope,
@@ -68,7 +55,7 @@ static void read_option(struct loader *l, const config_setting_t *setting, unsig
 		return;
 	}
 	rule = settings_option_rule(row);
-	if (!get(l, setting, SETTINGS_OPTIONS, &rule, &value))
+	if (!complaints_get(&l->complaints, setting, SETTINGS_OPTIONS, &rule, &value))
 		return;
 	option = &section->options[row - sockopt_table];
 	*option = (struct settings_option){ .set = true,
@@ -103,6 +90,8 @@ static void read_access(struct loader *l, const config_setting_t *group, unsigne
 static void read_inner(struct loader *l, const config_setting_t *setting, unsigned scope,
 		       const char *name, void *target)
 {
+	if (strcmp(name, SETTINGS_HANDLER) == 0)
+		return; /* read when the handler is known */
 	if (strcmp(name, SETTINGS_ACCESS) == 0)
 		read_access(l, setting, scope, target);
 	else if (scope != SETTINGS_IN_FILE)
@@ -122,7 +111,7 @@ static void read_key(struct loader *l, const config_setting_t *setting, unsigned
 
 	if (!row)
 		complain_unknown(l, setting, scope, group);
-	else if (!get(l, setting, group, &row->rule, &value))
+	else if (!complaints_get(&l->complaints, setting, group, &row->rule, &value))
 		return;
 	else if (row->rule.type == VALUE_GROUP || row->rule.type == VALUE_LIST)
 		read_inner(l, setting, scope, name, target);
@@ -188,10 +177,31 @@ static bool prepare_defaults(struct loader *l)
 	return true;
 }
 
+static struct settings_where where_of(struct loader *l, const config_setting_t *group,
+				      const char *name)
+{
+	const config_setting_t *setting = config_setting_get_member(group, name);
+
+	return setting ? complaints_where(&l->complaints, setting) : (struct settings_where){ 0 };
+}
+
+/* The handler decides what the group `settings` may have; so that comes last. */
+static void find_handler(struct loader *l, const config_setting_t *entry,
+			 struct settings_socket *socket)
+{
+	if (!settings_check_handler(&l->complaints, entry, socket) || !l->hooks)
+		return;
+	socket->found = l->hooks->find(l->hooks->context, socket, l->report);
+	if (!socket->found)
+		return;
+	l->failed |= settings_keys_read(&l->complaints, entry, socket) < 0;
+	if (l->hooks->check)
+		l->hooks->check(socket, l->report);
+}
+
 static void read_entry(struct loader *l, const config_setting_t *entry)
 {
 	struct settings_socket *socket = &l->settings->sockets[l->settings->n_sockets];
-	const config_setting_t *handler;
 
 	if (!config_setting_is_group(entry)) {
 		complain(&l->complaints, entry,
@@ -212,14 +222,12 @@ static void read_entry(struct loader *l, const config_setting_t *entry)
 
 	settings_check_required(&l->complaints, entry);
 	read_group(l, entry, SETTINGS_IN_SOCKET, "", socket);
-	handler = config_setting_get_member(entry, "handler");
-	if (handler)
-		socket->handler_where = complaints_where(&l->complaints, handler);
+	socket->handler_where = where_of(l, entry, "handler");
+	socket->module_where = where_of(l, entry, "module");
 	settings_check_name(&l->complaints, entry, l->settings, socket);
 	settings_check_limits(&l->complaints, config_root_setting(&l->config), entry,
 			      &socket->limits);
-	if (l->check && socket->handler)
-		l->check(socket, l->report);
+	find_handler(l, entry, socket);
 }
 
 static void read_sockets(struct loader *l, const config_setting_t *list)
@@ -312,11 +320,11 @@ static int make(struct loader *l, int r, struct settings **ret_settings)
 	return 0;
 }
 
-static int load(const char *path, const char *bytes, size_t n, settings_check_fn *check,
+static int load(const char *path, const char *bytes, size_t n, const struct settings_hooks *hooks,
 		struct settings **ret_settings, struct report *report)
 {
 	struct loader l cleanup(
-		drop) = { .check = check, .report = report, .errors = report->n_lines };
+		drop) = { .hooks = hooks, .report = report, .errors = report->n_lines };
 	int r;
 
 	l.complaints = (struct complaints){ .report = report, .text = &l.source.text };
@@ -330,14 +338,15 @@ static int load(const char *path, const char *bytes, size_t n, settings_check_fn
 	return make(&l, r, ret_settings);
 }
 
-int settings_load(const char *path, settings_check_fn *check, struct settings **ret_settings,
-		  struct report *report)
+int settings_load(const char *path, const struct settings_hooks *hooks,
+		  struct settings **ret_settings, struct report *report)
 {
-	return load(path, NULL, 0, check, ret_settings, report);
+	return load(path, NULL, 0, hooks, ret_settings, report);
 }
 
 int settings_load_bytes(const char *name, const char *bytes, size_t n,
-			struct settings **ret_settings, struct report *report)
+			const struct settings_hooks *hooks, struct settings **ret_settings,
+			struct report *report)
 {
-	return load(name, n ? bytes : "", n, NULL, ret_settings, report);
+	return load(name, n ? bytes : "", n, hooks, ret_settings, report);
 }

@@ -14,7 +14,7 @@
 
 #define PLACE_MAX     64
 #define PLACES_MAX    (3 * PLACE_MAX)
-#define NAMES_IN_LINE 8 /* known keys that a message can name */
+#define NAMES_IN_LINE 10 /* known keys that a message can name */
 
 #define GROUP(scopes_, name_)                                                                      \
 	{                                                                                          \
@@ -51,6 +51,10 @@
 		.type = VALUE_SECONDS, .min = 100, .max = TIMEOUT_MAX_MS, .unit = "s",             \
 		.or_zero = true                                                                    \
 	}
+#define BUDGET(max_ms)                                                                             \
+	{                                                                                          \
+		.type = VALUE_SECONDS, .min = 1, .max = (max_ms), .unit = "s", .or_zero = true     \
+	}
 #define TYPE(type_, min_, max_)                                                                    \
 	{                                                                                          \
 		.type = (type_), .min = (min_), .max = (max_), .unit = ""                          \
@@ -77,6 +81,13 @@ const struct settings_row settings_table[] = {
 	  .help = "connections at once, of all sockets; 0: what the limit of open files allows" },
 	{ IN_FILE("max_output", max_output), .rule = INTEGER(64 * KIB, 64 * GIB, "bytes"),
 	  .initial = 64 * MIB, .help = "output that may wait in memory, of all connections" },
+	{ IN_FILE("pool_threads", pool_threads), .rule = INTEGER(1, 1024, ""), .initial = 8,
+	  .help = "threads for handlers' work that blocks" },
+	{ IN_FILE("callback_budget", callback_budget_ms), .rule = BUDGET(3600 * 1000),
+	  .initial = 100,
+	  .help = "how long a callback of a module may take before that is logged; 0: any time" },
+	{ IN_FILE("job_budget", job_budget_ms), .rule = BUDGET(86400 * 1000), .initial = 10000,
+	  .help = "how long a job in the pool may run before that is logged; 0: any time" },
 	GROUP(SETTINGS_IN_FILE, "defaults"),
 	{ .scopes = SETTINGS_IN_FILE,
 	  .group = "",
@@ -87,6 +98,13 @@ const struct settings_row settings_table[] = {
 	  .required = true, .help = "FileDescriptorName= of the .socket unit" },
 	{ IN_SECTION(SETTINGS_IN_SOCKET, "", "handler", handler), .rule = TYPE(VALUE_STRING, 1, 64),
 	  .required = true, .help = "what serves the connections" },
+	{ IN_SECTION(SETTINGS_IN_SOCKET, "", "module", module), .rule = TYPE(VALUE_TEXT, 1, 4095),
+	  .help = "the file that has the handler, for handler = \"module\"" },
+	{ .scopes = SETTINGS_IN_SOCKET,
+	  .group = "",
+	  .name = SETTINGS_HANDLER,
+	  .rule = TYPE(VALUE_GROUP, 0, 0),
+	  .help = "keys of the handler's own; --dump has them all" },
 
 	GROUP(SETTINGS_IN_SECTIONS, SETTINGS_LIMITS),
 	{ IN_LIMITS(connections), .rule = INTEGER(0, COUNT_MAX, ""),
@@ -213,10 +231,11 @@ static const char *right_places(char out[PLACES_MAX], const char *name)
 }
 
 /* The end of the message: what may have been meant. */
-static void advise(char *out, size_t size, unsigned scope, const char *group, const char *name)
+static void advise(char *out, size_t size, const char *group, const char *const *known,
+		   const char *name)
 {
-	auto_free const char **known = known_names(scope, group);
 	const char *near = known ? report_nearest(name, known) : NULL;
+	bool own = strcmp(group, SETTINGS_HANDLER) == 0;
 	char there[PLACES_MAX];
 	size_t n_known = 0, n;
 
@@ -226,8 +245,12 @@ static void advise(char *out, size_t size, unsigned scope, const char *group, co
 		snprintf(out, size, "write it %s", there);
 	else if (near)
 		snprintf(out, size, "did you mean \"%s\"?", near);
+	else if (own && n_known == 0)
+		snprintf(out, size, "the handler has no keys of its own");
 	else if (n_known == 0 || n_known > NAMES_IN_LINE)
-		snprintf(out, size, "simple-server --list-options has all");
+		snprintf(out, size, "%s",
+			 own ? "remove it, then simple-server --dump has all"
+			     : "simple-server --list-options has all");
 	else {
 		n = (size_t)snprintf(out, size, "known there:");
 		for (size_t i = 0; i < n_known && n < size; i++)
@@ -236,11 +259,12 @@ static void advise(char *out, size_t size, unsigned scope, const char *group, co
 }
 
 const char *settings_unknown(char out[SETTINGS_UNKNOWN_MAX], unsigned scope, const char *group,
-			     const char *name)
+			     const char *const *own_names, const char *name)
 {
+	auto_free const char **known = own_names ? NULL : known_names(scope, group);
 	char here[PLACE_MAX], shown[REPORT_ESCAPED_MAX], advice[256];
 
-	advise(advice, sizeof(advice), scope, group, name);
+	advise(advice, sizeof(advice), group, own_names ? own_names : known, name);
 	snprintf(out, SETTINGS_UNKNOWN_MAX, "unknown key \"%s\" %s; %s", report_escape(shown, name),
 		 place(here, scope, group), advice);
 	return out;

@@ -25,6 +25,9 @@ enum settings_scope {
 #define SETTINGS_LIMITS  "limits"
 #define SETTINGS_ACCESS  "access"
 
+/* Group of entries of sockets whose keys are the handler's. */
+#define SETTINGS_HANDLER "settings"
+
 struct settings_row {
 	unsigned scopes;
 	const char *group; /* "" for those that stand in no group of the scope */
@@ -46,11 +49,12 @@ const struct settings_row *settings_row_find(unsigned scope, const char *group, 
 
 /*
  * The message for a key that is not known in a place: the place that has one of this name, or the
- * nearest name of this place, or the names that there are.
+ * nearest name of this place, or the names that there are. Those are the ones of the table if
+ * `own_names` is NULL; it ends with NULL.
  */
 #define SETTINGS_UNKNOWN_MAX 768
 const char *settings_unknown(char out[SETTINGS_UNKNOWN_MAX], unsigned scope, const char *group,
-			     const char *name);
+			     const char *const *own_names, const char *name);
 
 /* What the value of a socket option must be. */
 struct value_rule settings_option_rule(const struct sockopt *option);

@@ -65,6 +65,11 @@ const char *value_expected(char out[VALUE_TEXT_MAX], const struct value_rule *ru
 			 " ASCII characters without blanks, quotes and backslashes",
 			 rule->min, rule->max);
 		return out;
+	case VALUE_TEXT:
+		snprintf(out, VALUE_TEXT_MAX,
+			 "a string of %" PRId64 " to %" PRId64 " printable ASCII characters",
+			 rule->min, rule->max);
+		return out;
 	case VALUE_NAME:
 		snprintf(out, VALUE_TEXT_MAX,
 			 "a string of %" PRId64 " to %" PRId64
@@ -132,6 +137,7 @@ static bool is_of_type(const config_setting_t *setting, enum value_type type)
 		return is_integer(setting) || config_setting_type(setting) == CONFIG_TYPE_FLOAT;
 	case VALUE_WORD:
 	case VALUE_STRING:
+	case VALUE_TEXT:
 	case VALUE_NAME:
 	case VALUE_PREFIX:
 		return config_setting_type(setting) == CONFIG_TYPE_STRING;
@@ -187,7 +193,7 @@ static bool is_allowed(char c, enum value_type type)
 {
 	if (c < 0x20 || c > 0x7e)
 		return false;
-	return !strchr(type == VALUE_NAME ? ":" : " \"\\", c);
+	return type == VALUE_TEXT || !strchr(type == VALUE_NAME ? ":" : " \"\\", c);
 }
 
 static bool get_string(const config_setting_t *setting, const struct value_rule *rule,
@@ -258,6 +264,7 @@ bool value_get(const config_setting_t *setting, const struct value_rule *rule,
 	case VALUE_SECONDS:
 		return get_seconds(setting, rule, ret_value, problem);
 	case VALUE_STRING:
+	case VALUE_TEXT:
 	case VALUE_NAME:
 		return get_string(setting, rule, ret_value, problem);
 	case VALUE_WORD:

@@ -17,7 +17,8 @@ enum value_type {
 	VALUE_INTEGER,
 	VALUE_SECONDS, /* with a fraction in the file; in milliseconds here */
 	VALUE_WORD,    /* one of a few; its index here. Up to this one, a value is a number */
-	VALUE_STRING,  /* printable ASCII without quotes and backslashes */
+	VALUE_STRING,  /* printable ASCII without blanks, quotes and backslashes */
+	VALUE_TEXT,    /* printable ASCII */
 	VALUE_NAME,    /* a FileDescriptorName: printable ASCII without a colon */
 	VALUE_PREFIX,  /* of addresses; an element of the next */
 	VALUE_PREFIXES,

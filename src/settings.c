@@ -8,6 +8,7 @@
 #include <stdatomic.h>
 #include <string.h>
 
+#include "simple-server.h"
 #include "util.h"
 
 struct settings *settings_ref(struct settings *settings)
@@ -16,11 +17,24 @@ struct settings *settings_ref(struct settings *settings)
 	return settings;
 }
 
+/* The handler's struct, of which nothing but the strings is known to be owned. */
+static void drop_handler_settings(struct settings_socket *socket)
+{
+	const struct ss_key *key = socket->handler_settings ? socket->found->keys : NULL;
+
+	for (; key && key->name; key++)
+		if (key->type == SS_KEY_STRING)
+			free(*(char **)((char *)socket->handler_settings + key->offset));
+	free(socket->handler_settings);
+}
+
 static void drop(struct settings *settings)
 {
 	for (size_t i = 0; i < settings->n_sockets; i++) {
+		drop_handler_settings(&settings->sockets[i]);
 		free(settings->sockets[i].name);
 		free(settings->sockets[i].handler);
+		free(settings->sockets[i].module);
 		free(settings->sockets[i].options);
 		access_deinit(&settings->sockets[i].access);
 	}

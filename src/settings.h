@@ -19,6 +19,8 @@
 #include "report.h"
 #include "sockopt.h"
 
+struct ss_handler; /* simple-server.h */
+
 /* Where a value comes from; `file` is NULL for a built-in default. */
 struct settings_where {
 	const char *file; /* owned by the settings */
@@ -54,8 +56,12 @@ struct settings_timeouts {
 struct settings_socket {
 	char *name;
 	char *handler;
+	char *module;                        /* the file that has the handler; NULL: built in */
 	struct settings_where where;         /* of the entry */
 	struct settings_where handler_where; /* of its handler key */
+	struct settings_where module_where;  /* of its module key */
+	const struct ss_handler *found;      /* by settings_hooks; lives for ever */
+	void *handler_settings;              /* the struct of its keys; NULL: it has none */
 	bool log_connections;
 	struct settings_limits limits;
 	struct settings_timeouts timeouts;
@@ -70,28 +76,41 @@ struct settings {
 	int drain_ms;        /* from SIGTERM to the end of the last connection */
 	int max_connections; /* 0: as many as the limit of open files allows */
 	int64_t max_output;  /* bytes that may wait in memory for all connections */
+	int pool_threads;
+	int callback_budget_ms; /* a callback of a module that takes longer is logged; 0: none is */
+	int job_budget_ms;      /* the same of a job in the pool */
 	struct settings_socket *sockets;
 	size_t n_sockets;
 	char **files; /* the main file and all that it includes: what `where.file` points to */
 	size_t n_files;
 };
 
-/* Looks at a section for what the table cannot know, such as its handler; adds to `report`. */
-typedef void settings_check_fn(const struct settings_socket *section, struct report *report);
+/* What is known above the settings. What is wrong is added to `report`. */
+struct settings_hooks {
+	/*
+	 * The handler of a section of which no more than name, handler and module are known, or
+	 * NULL. Its keys are then those of the group `settings`.
+	 */
+	const struct ss_handler *(*find)(void *context, const struct settings_socket *section,
+					 struct report *report);
+	/* Looks at a whole section whose handler was found, for what the table cannot know. */
+	void (*check)(const struct settings_socket *section, struct report *report);
+	void *context;
+};
 
 /*
- * Reads and validates `path`, each section also by `check` if that is not NULL. 0 and one reference
+ * Reads and validates `path`. Without `hooks` no handler is found. 0 and one reference
  * in *ret_settings, or -EINVAL (-ENOMEM) and at least one more line in `report`. Built-in socket
  * option defaults are filled in by their rows; those that depend on the handler are for the caller
  * to take back (see service.h).
  */
-int settings_load(const char *path, settings_check_fn *check, struct settings **ret_settings,
-		  struct report *report);
+int settings_load(const char *path, const struct settings_hooks *hooks,
+		  struct settings **ret_settings, struct report *report);
 
-/* The same, without a check, for bytes in memory, which include nothing; `name` stands for the file
- * in messages. */
+/* The same for bytes in memory, which include nothing; `name` stands for the file in messages. */
 int settings_load_bytes(const char *name, const char *bytes, size_t n,
-			struct settings **ret_settings, struct report *report);
+			const struct settings_hooks *hooks, struct settings **ret_settings,
+			struct report *report);
 
 struct settings *settings_ref(struct settings *settings);
 struct settings *settings_unref(struct settings *settings); /* accepts NULL; returns NULL */

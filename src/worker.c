@@ -9,6 +9,7 @@
 #include <stdio.h>
 
 #include "acceptor.h"
+#include "crash.h"
 #include "util.h"
 #include "worker.h"
 
@@ -32,7 +33,7 @@ struct worker {
 	struct acceptor *acceptors;
 	size_t n_acceptors;
 	pthread_t thread;
-	bool started, draining;
+	bool started, draining, failed;
 	struct loop_message orders[ORDERS];
 	struct loop_message answers[ORDERS];
 };
@@ -81,7 +82,7 @@ static void post_answer(struct worker *worker, enum order order)
 
 static void answer_if_drained(struct worker *worker)
 {
-	if (worker->draining && connections_of(worker) == 0) {
+	if (worker->draining && connections_of(worker) == 0 && worker->set.jobs == 0) {
 		worker->draining = false;
 		post_answer(worker, ORDER_DRAIN);
 	}
@@ -106,7 +107,8 @@ static void on_ended(struct connection_set *set, struct service *service)
 {
 	struct worker *worker = container_of(set, struct worker, set);
 
-	note_room(worker->workers, service);
+	if (service)
+		note_room(worker->workers, service);
 	answer_if_drained(worker);
 }
 
@@ -164,10 +166,11 @@ static void on_stop(struct loop *loop, struct loop_message *message)
 
 static void on_hello_answer(struct loop *loop, struct loop_message *message)
 {
-	struct workers *workers =
-		container_of(message, struct worker, answers[ORDER_HELLO])->workers;
+	struct worker *worker = container_of(message, struct worker, answers[ORDER_HELLO]);
+	struct workers *workers = worker->workers;
 
 	(void)loop;
+	workers->failed |= worker->failed;
 	if (++workers->ready == workers->count)
 		workers->events->ready(workers);
 }
@@ -200,8 +203,9 @@ static void on_touched(struct loop *loop, struct loop_message *message)
 	workers->events->touched(workers);
 }
 
-static int worker_init(struct worker *worker, struct workers *workers,
-		       const struct listeners *listeners)
+static int worker_init(struct worker *worker, struct workers *workers, unsigned index,
+		       const struct listeners *listeners, const struct services *services,
+		       struct pool *pool)
 {
 	*worker = (struct worker){
 		.workers = workers,
@@ -218,7 +222,7 @@ static int worker_init(struct worker *worker, struct workers *workers,
 	};
 	int r = loop_init(&worker->loop);
 	if (r == 0)
-		r = connection_set_init(&worker->set, &worker->loop);
+		r = connection_set_init(&worker->set, &worker->loop, services, index, pool);
 	worker->set.ended = on_ended;
 	worker->acceptors = calloc(listeners->count, sizeof(*worker->acceptors));
 	if (!worker->acceptors)
@@ -231,7 +235,8 @@ static int worker_init(struct worker *worker, struct workers *workers,
 }
 
 int workers_init(struct workers *workers, unsigned count, const struct listeners *listeners,
-		 struct loop *main_loop, const struct workers_events *events, void *owner)
+		 const struct services *services, struct pool *pool, struct loop *main_loop,
+		 const struct workers_events *events, void *owner)
 {
 	size_t size = count * sizeof(struct worker);
 	int r = 0;
@@ -246,7 +251,7 @@ int workers_init(struct workers *workers, unsigned count, const struct listeners
 	if (!workers->list)
 		return -ENOMEM;
 	for (unsigned i = 0; i < count && r == 0; i++) {
-		r = worker_init(&workers->list[i], workers, listeners);
+		r = worker_init(&workers->list[i], workers, i, listeners, services, pool);
 		workers->count++;
 	}
 	return r;
@@ -268,8 +273,13 @@ void workers_deinit(struct workers *workers)
 static void *worker_thread(void *argument)
 {
 	struct worker *worker = argument;
+	struct connection_set *set = &worker->set;
 
+	connection_set_enter(set);
+	worker->failed = crash_enter_thread() < 0 || places_start(set->places, set->n_places) < 0;
 	loop_run(&worker->loop);
+	places_stop(set->places, set->n_places);
+	crash_leave_thread();
 	return NULL;
 }
 
@@ -319,6 +329,18 @@ void workers_stop(struct workers *workers)
 void workers_untouch(struct workers *workers)
 {
 	atomic_store(&workers->touched, false);
+}
+
+int64_t workers_counter(const struct workers *workers, const struct service *service,
+			unsigned counter)
+{
+	int64_t sum = 0;
+
+	for (unsigned i = 0; i < workers->count; i++)
+		sum += atomic_load_explicit(
+			&workers->list[i].set.places[service->index].counters[counter],
+			memory_order_relaxed);
+	return sum;
 }
 
 unsigned workers_connections(const struct workers *workers)

@@ -16,6 +16,7 @@
 #include "connection.h"
 #include "listener.h"
 #include "loop.h"
+#include "pool.h"
 
 struct worker;
 
@@ -26,22 +27,28 @@ struct workers {
 	const struct workers_events *events;
 	void *owner;                    /* of the events */
 	unsigned ready, quiet, drained; /* workers that have answered so */
+	bool failed;                    /* worker_start() of a handler, in any of them */
 	_Atomic bool touched;
 	struct loop_message on_touched;
 };
 
 /* All in main's thread. */
 struct workers_events {
-	void (*ready)(struct workers *workers); /* every worker waits for connections */
+	void (*ready)(
+		struct workers *workers); /* every worker waits for connections, or has `failed` */
 	void (*touched)(
 		struct workers *workers); /* connections came or went since workers_untouch() */
-	void (*drained)(
-		struct workers *workers); /* after workers_drain(): the last connection is gone */
+	/* After workers_drain(): the last connection is gone, and the last job. */
+	void (*drained)(struct workers *workers);
 };
 
-/* Makes `count` workers for all `listeners`, which must outlive them. 0 or -errno. */
+/*
+ * Makes `count` workers for all `listeners`, `services` and the `pool`, which must outlive them. 0
+ * or -errno.
+ */
 int workers_init(struct workers *workers, unsigned count, const struct listeners *listeners,
-		 struct loop *main_loop, const struct workers_events *events, void *owner);
+		 const struct services *services, struct pool *pool, struct loop *main_loop,
+		 const struct workers_events *events, void *owner);
 
 /* Starts the threads; `ready` follows. 0 or -errno. */
 int workers_start(struct workers *workers);
@@ -59,6 +66,10 @@ void workers_deinit(struct workers *workers);
 
 /* Asks for another `touched` at the next connection that comes or goes. */
 void workers_untouch(struct workers *workers);
+
+/* The sum of a counter of a service. */
+int64_t workers_counter(const struct workers *workers, const struct service *service,
+			unsigned counter);
 
 /* Connections that are open now; an approximation while they come and go. */
 unsigned workers_connections(const struct workers *workers);

@@ -8,22 +8,27 @@ cd "${top_srcdir:-$(dirname "$0")/..}/src" || exit 99
 
 # One layer in each line, the lowest first.
 layers='
-simple-server util list syscall
+simple-server util list syscall crash
 blob buffer loop timer sockopt journal report pace peer text access sources
-grammar scan source
-settings settings-table settings-value settings-complain settings-access settings-check settings-load settings-dump
-handler service listener
+grammar scan source pool guard
+settings settings-table settings-value settings-complain settings-access settings-check settings-keys settings-load settings-dump
+handler module
+service listener
+place
 connection
 acceptor
 worker
-server activation
+status
+activation
+setup
+server
 main
 '
 
 # What the headers of a library begin with, and the modules that may know the library.
 libraries='
 systemd/ activation
-libconfig.h settings-value settings-complain settings-access settings-check settings-load
+libconfig.h settings-value settings-complain settings-access settings-check settings-keys settings-load
 '
 
 # listed WORD LIST...
@@ -48,7 +53,7 @@ result() {
 
 # Files that are one module: the parts of a connection, with the header that they share.
 module() {
-	basename "${1%.[ch]}" | sed 's/^connection-.*/connection/'
+	basename "${1%.[ch]}" | sed 's/^connection-.*/connection/; s/^module-.*/module/'
 }
 
 # "user used" for each own header that a core file includes, by module names; config.h is nobody's.

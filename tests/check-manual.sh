@@ -65,7 +65,7 @@ capabilities() {
 	}' | sort -u
 }
 
-"$server" --list-options >"$work/keys" && rows >"$work/rows" || exit 99
+"$server" --list-options >"$work/list" && grep -v ' group ' "$work/list" >"$work/keys" && rows >"$work/rows" || exit 99
 
 # ---- simple-server.conf(5) and the tables
 
@@ -95,7 +95,7 @@ awk -F '\t' '
 			range_of(column[4], column[3], column[5])
 		if (column[6] == "required")
 			text = text "; required"
-		else if (column[6] != "kernel")
+		else if (column[6] != "kernel" && column[6] != "-")
 			text = text "; default " column[6]
 		name = column[1]
 		sub(/^options\./, "", name)
@@ -108,7 +108,7 @@ same 'the page has each key with its type, range, unit, default, stage and famil
 	"$work/list-options" "$work/simple-server.conf.5"
 
 grep -E ' \((group|list)[;)]' "$work/heads" | sed 's/ .*//' >"$work/simple-server.conf.5"
-printf '%s\n' access defaults limits log options sockets timeouts >"$work/groups"
+printf '%s\n' access defaults limits log options settings sockets timeouts >"$work/groups"
 same 'the page has each group' "$work/groups" "$work/simple-server.conf.5"
 
 awk -F '\t' '$4 != "" { print $1 " " $4 }' "$work/rows" >"$work/sockopt.c"
@@ -145,7 +145,7 @@ sed -n 's|^[[:blank:]]*\(//\)\{0,1\}\([a-z0-9_]*\) = .*|\2|p' "$shipped" | grep 
 same 'the shipped file has each key once, and no other' \
 	"$work/list-options" "$work/simple-server.conf"
 
-awk '$6 != "required" && $6 != "kernel" { sub(/.*[.]/, "", $1); print $1 " = " $6 ";" }' \
+awk '$6 != "required" && $6 != "kernel" && $6 != "-" { sub(/.*[.]/, "", $1); print $1 " = " $6 ";" }' \
 	"$work/keys" >"$work/list-options"
 awk 'FNR == NR { known[$1]; next }
 	{ sub(/^[[:blank:]]*(\/\/)?/, "") } $1 in known && $2 == "=" { print }' \

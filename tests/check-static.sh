@@ -46,9 +46,9 @@ result 'each source file names its licence in its first lines' "$(
 	done
 )"
 
-# signalfd alone: a handler could interrupt any line of any thread.
-result 'no signal handlers' "$(
-	for file in $(matching '^src/'); do
+# signalfd alone: a handler could interrupt any line of any thread. But after a crash nobody reads it.
+result 'no signal handlers but for the crash' "$(
+	for file in $(matching '^src/' | grep -v '^src/crash\.c$'); do
 		grep -nHE '\b(sigaction|signal|sigset)[[:space:]]*\(' "$file" | grep -vE 'SIG_(IGN|DFL)'
 	done
 )"

@@ -20,7 +20,7 @@ static struct settings *load(const char *bytes, size_t n)
 {
 	struct report report = REPORT_NULL;
 	struct settings *settings = NULL;
-	int r = settings_load_bytes("fuzz", bytes, n, &settings, &report);
+	int r = settings_load_bytes("fuzz", bytes, n, NULL, &settings, &report);
 
 	assert(r == 0 ? settings && report.n_lines == 0 : !settings && report.n_lines > 0);
 	report_deinit(&report);

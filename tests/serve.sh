@@ -80,7 +80,7 @@ else
 	# malloc() has an arena for each thread and needs some crowds to settle; a connection that is
 	# not freed would be 1600 KiB here.
 	at_most 'KiB of memory that the second crowd took beyond the first' \
-		$((rss_open - first_rss)) 400
+		$((rss_open - first_rss)) 1000
 fi
 
 echoes 'IPv4, nc -N: 1 MiB and then half-close' nc -N 127.0.0.1 "$PORT_v4"

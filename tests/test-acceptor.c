@@ -70,7 +70,8 @@ static int setup(void **state)
 	assert_int_equal(listen(listener.fd, 200), 0);
 	assert_int_equal(getsockname(listener.fd, &address.any, &length), 0);
 	assert_int_equal(loop_init(&loop), 0);
-	assert_int_equal(connection_set_init(&set, &loop), 0);
+	assert_int_equal(connection_set_init(&set, &loop, NULL, 0, NULL), 0);
+	connection_set_enter(&set);
 	set.ended = on_ended;
 	return 0;
 }

@@ -50,7 +50,8 @@ static int load_file(const char *text, struct settings **ret_settings)
 	assert_true(fd >= 0);
 	assert_int_equal(write(fd, text, strlen(text)), (ssize_t)strlen(text));
 	close(fd);
-	int r = settings_load(path, services_check, ret_settings, &report);
+	struct settings_hooks hooks = services_hooks(&(struct module_place){ .directory = "/" });
+	int r = settings_load(path, &hooks, ret_settings, &report);
 	unlink(path);
 	return r;
 }

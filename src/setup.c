@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: MIT */
+/* See setup.h. */
+#include "setup.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <sched.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <syslog.h>
+#include <unistd.h>
+
+#include "activation.h"
+#include "journal.h"
+#include "module.h"
+#include "util.h"
+
+#define FILES_BASE 16
+
+static void add_sockets(struct setup *setup, struct passed_fds *fds,
+			const struct setup_options *options, struct report *report)
+{
+	bool unknown_ok = options->ignore_unknown_sockets;
+
+	for (size_t i = 0; i < fds->count; i++) {
+		struct passed_fd *passed = &fds->list[i];
+		size_t before = setup->listeners.count;
+		listeners_add(&setup->listeners, passed->fd, passed->name, &setup->services,
+			      unknown_ok, report);
+		if (setup->listeners.count > before)
+			steal_fd(&passed->fd);
+	}
+	if (report->n_lines)
+		return;
+	listeners_check(&setup->listeners, &setup->services, unknown_ok, report);
+	if (!setup->listeners.count)
+		report_add(
+			report,
+			"no socket that was passed has a section in the file: there is nothing to serve");
+}
+
+/* The soft limit is low for the sake of select(2), which is not used here. */
+static void raise_file_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur == limit.rlim_max)
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
+		journal_log(JOURNAL_ERROR, LOG_NOTICE, NULL, "cannot raise RLIMIT_NOFILE: %s",
+			    strerror(errno));
+}
+
+unsigned setup_workers(const struct settings *settings)
+{
+	cpu_set_t cpus;
+
+	if (settings->workers > 0)
+		return (unsigned)settings->workers;
+	if (sched_getaffinity(0, sizeof(cpus), &cpus) < 0) /* EINVAL: more than 1024 CPUs */
+		return (unsigned)sysconf(_SC_NPROCESSORS_ONLN);
+	return (unsigned)CPU_COUNT(&cpus);
+}
+
+unsigned setup_files(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur > INT_MAX)
+		return INT_MAX;
+	return (unsigned)limit.rlim_cur;
+}
+
+/* Descriptors that are not connections: two for each loop, the listeners, the journal and the rest.
+ */
+static unsigned reserved_files(const struct settings *settings, const struct passed_fds *fds)
+{
+	return FILES_BASE + 2 * (setup_workers(settings) + 1) + (unsigned)fds->count;
+}
+
+void setup_make(struct setup *setup, const struct setup_options *options, struct report *report)
+{
+	struct module_place place = { .directory = MODULE_DIR,
+				      .allow_own = options->allow_own_modules };
+	struct settings_hooks hooks = services_hooks(&place);
+	struct settings *settings = NULL;
+	struct passed_fds fds;
+
+	*setup = (struct setup){ 0 };
+	activation_take(&fds, report);
+	raise_file_limit();
+	setup->has_sockets = fds.count > 0;
+	if (settings_load(options->config, &hooks, &settings, report) == 0) {
+		if (services_init(&setup->services, settings, setup_files(),
+				  reserved_files(settings, &fds), report) < 0)
+			report_add(report, "%s", strerror(ENOMEM));
+		settings_unref(settings);
+		if (setup->has_sockets && !report->n_lines)
+			add_sockets(setup, &fds, options, report);
+	}
+	activation_release(&fds);
+}
+
+void setup_deinit(struct setup *setup)
+{
+	listeners_deinit(&setup->listeners);
+	services_deinit(&setup->services);
+}

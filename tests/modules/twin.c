@@ -1,0 +1,4 @@
+/* SPDX-License-Identifier: MIT */
+/* Another module with the symbols of hello. */
+#define NAME "twin"
+#include "hello.c"

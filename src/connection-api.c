@@ -89,15 +89,15 @@ void connection_foreign_call(const struct ss_connection *c, const char *call)
 
 int ss_ready(const struct ss_connection *c)
 {
-	return !(c->flags & (CLOSING | FAILED | BUSY)) && !c->output;
+	return !(c->flags & (CLOSING | FAILED | BUSY | DISCARD)) && !c->output;
 }
 
 size_t ss_rest(const struct ss_connection *c, const void **ret_bytes)
 {
-	bool waits = !(c->flags & CLOSING) && c->input;
+	const struct buffer *rest = c->set->rest;
 
-	*ret_bytes = waits ? buffer_bytes(c->input) : NULL;
-	return waits ? buffer_size(c->input) : 0;
+	*ret_bytes = rest ? buffer_bytes(rest) : NULL;
+	return buffer_size(rest);
 }
 
 size_t ss_queued(const struct ss_connection *c)

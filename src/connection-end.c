@@ -130,7 +130,7 @@ void connection_settle(struct ss_connection *c)
 /* No more callbacks; queued bytes still go out. */
 void connection_close(struct ss_connection *c, enum ss_reason reason)
 {
-	if (c->flags & CLOSING)
+	if (c->flags & (CLOSING | FAILED)) /* why it failed stays the reason */
 		return;
 	buffer_free(&c->input);
 	c->dropped = 0;
@@ -273,6 +273,8 @@ void connection_expired(struct ss_connection *c)
 		return;
 	}
 	tell_timer(c);
+	if (c->flags & FAILED)
+		return;
 	struct deadline nearest = nearest_deadline(c);
 	if (nearest.left_ms <= 0)
 		run_out(c, nearest.reason);

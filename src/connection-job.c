@@ -29,6 +29,7 @@ static void go_on(struct ss_connection *c)
 {
 	if (c->input && ss_ready(c))
 		connection_deliver_waiting(c);
+	connection_watch(c);
 	loop_again(c->set->loop, &c->source);
 }
 

@@ -51,7 +51,7 @@ void connection_deliver_waiting(struct ss_connection *c)
 	size_t size = buffer_size(waiting);
 	size_t used = c->service->handler->data(c, buffer_bytes(waiting), size);
 
-	if (c->flags & (CLOSING | DISCARD) || /* closing, c->input is c->dropped */
+	if (c->flags & (CLOSING | FAILED | DISCARD) || /* closing, c->input is c->dropped */
 	    !is_possible(c, used, size)) {
 		buffer_free(&waiting);
 		return;
@@ -81,8 +81,16 @@ static inline void deliver(struct ss_connection *c, const unsigned char *bytes, 
 {
 	size_t used = likely(!c->input) ? c->service->handler->data(c, bytes, length) : 0;
 
-	if (unlikely(used != length) && !(c->flags & (CLOSING | DISCARD)))
+	if (unlikely(used != length) && !(c->flags & (CLOSING | FAILED | DISCARD)))
 		deliver_rest(c, bytes, length, used);
+}
+
+/* As in data(), what the handler looks at stays until it returns, whatever it calls. */
+static void call_eof(struct ss_connection *c)
+{
+	c->set->rest = steal(&c->input);
+	c->service->handler->eof(c);
+	buffer_free(&c->set->rest);
 }
 
 static void deliver_eof(struct ss_connection *c)
@@ -93,7 +101,7 @@ static void deliver_eof(struct ss_connection *c)
 	if (c->flags & CLOSING)
 		return;
 	if (c->service->handler->eof)
-		c->service->handler->eof(c);
+		call_eof(c);
 	else
 		ss_close(c);
 }
@@ -194,7 +202,7 @@ static void join(struct ss_connection *c)
 	list_add_tail(&c->set->members, &c->member);
 	c->began = (uint64_t)c->set->loop->now & 0xffffffffff;
 	connection_moved(c);
-	if (handler->open && handler->open(c) < 0) {
+	if (handler->open && handler->open(c) != 0) {
 		connection_fail(c, SS_REFUSED);
 		return;
 	}

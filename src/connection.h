@@ -29,6 +29,7 @@ struct connection_set {
 	struct loop *loop;
 	struct list members;      /* those that have had their first event */
 	unsigned char *input;     /* CONNECTION_READ_SIZE bytes */
+	struct buffer *rest;      /* for ss_rest() in eof(), while that runs */
 	struct ss_worker *places; /* owned; of each service */
 	size_t n_places;
 	struct pool *pool; /* for ss_offload(); borrowed */

@@ -39,6 +39,23 @@ struct crash_place {
 
 extern _Thread_local struct crash_place crash_place;
 
+/* Before foreign code is called, and after it: crash_place is what it was. */
+static inline struct crash_place crash_enter(const char *handler, const char *socket,
+					     const char *callback, uint64_t connection)
+{
+	struct crash_place outer = crash_place;
+
+	crash_place = (struct crash_place){
+		.handler = handler, .socket = socket, .callback = callback, .connection = connection
+	};
+	return outer;
+}
+
+static inline void crash_leave(const struct crash_place *outer)
+{
+	crash_place = *outer;
+}
+
 /* `prefix`: stderr is a stream of the journal, the priority goes in front of the line. */
 void crash_install(bool prefix);
 

@@ -31,13 +31,8 @@ static int64_t now_ms(void)
 static struct visit enter(const struct ss_handler *handler, const char *socket, uint64_t connection,
 			  const char *callback)
 {
-	struct visit visit = { .outer = crash_place, .began_ms = now_ms() };
-
-	crash_place = (struct crash_place){ .handler = handler->name,
-					    .socket = socket,
-					    .callback = callback,
-					    .connection = connection };
-	return visit;
+	return (struct visit){ .outer = crash_enter(handler->name, socket, callback, connection),
+			       .began_ms = now_ms() };
 }
 
 static slow_path void log_overstay(int64_t took_ms)
@@ -62,7 +57,7 @@ static void leave(const struct visit *visit)
 
 	if (unlikely(most_ms && took_ms > most_ms))
 		log_overstay(took_ms);
-	crash_place = visit->outer;
+	crash_leave(&visit->outer);
 }
 
 static const struct ss_handler *real(const struct ss_connection *connection)

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "activation.h"
+#include "crash.h"
 #include "journal.h"
 #include "server.h"
 #include "settings.h"
@@ -126,6 +127,7 @@ int main(int argc, char **argv)
 	}
 	keep_standard_fds();
 	journal_open(activation_has_journal() ? activation_journal : NULL);
+	crash_install(activation_has_journal());
 	switch (arguments.mode) {
 	case MODE_RUN:
 		return (int)run(&arguments);

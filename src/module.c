@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "crash.h"
 #include "guard.h"
 #include "module-private.h"
 
@@ -60,7 +61,10 @@ static bool open_module(const struct module_file *file, struct ss_handler *ret_h
 	if (!entry)
 		return module_wrong(problem, "has no ss_module(), so it is no module of this "
 					     "server; write SS_MODULE(handler); in it");
-	return module_check(entry(), ret_handler, problem);
+	struct crash_place outer = crash_enter(file->path, NULL, "ss_module", 0);
+	const struct ss_handler *handler = entry();
+	crash_leave(&outer);
+	return module_check(handler, ret_handler, problem);
 }
 
 static const struct ss_handler *keep(const struct module_file *file,

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <syslog.h>
 
+#include "crash.h"
 #include "journal.h"
 #include "util.h"
 
@@ -48,11 +49,20 @@ void places_free(struct ss_worker *places, size_t count)
 	free(places);
 }
 
+static int call_start(struct ss_worker *place, const struct ss_handler *handler, const char *socket)
+{
+	struct crash_place outer = crash_enter(handler->name, socket, "worker_start", 0);
+	int r = handler->worker_start ? handler->worker_start(place) : 0;
+
+	crash_leave(&outer);
+	return r > 0 ? -r : r; /* EIO for -EIO is a failure all the same */
+}
+
 static int start(struct ss_worker *place)
 {
 	const struct ss_handler *handler = place->service->handler;
 	const char *socket = place->service->section->name;
-	int r = handler->worker_start ? handler->worker_start(place) : 0;
+	int r = call_start(place, handler, socket);
 
 	if (r < 0)
 		journal_log(JOURNAL_ERROR, LOG_ERR,
@@ -62,6 +72,18 @@ static int start(struct ss_worker *place)
 			    socket, place->index, strerror(-r));
 	place->started = r == 0;
 	return r;
+}
+
+static void stop(struct ss_worker *place)
+{
+	const struct ss_handler *handler = place->service->handler;
+	struct crash_place outer = crash_enter(handler->name, place->service->section->name,
+					       "worker_stop", 0);
+
+	if (place->started && handler->worker_stop)
+		handler->worker_stop(place);
+	place->started = false;
+	crash_leave(&outer);
 }
 
 int places_start(struct ss_worker *places, size_t count)
@@ -78,12 +100,8 @@ int places_start(struct ss_worker *places, size_t count)
 
 void places_stop(struct ss_worker *places, size_t count)
 {
-	for (size_t i = 0; i < count; i++) {
-		const struct ss_handler *handler = places[i].service->handler;
-		if (places[i].started && handler->worker_stop)
-			handler->worker_stop(&places[i]);
-		places[i].started = false;
-	}
+	for (size_t i = 0; i < count; i++)
+		stop(&places[i]);
 }
 
 void ss_set_worker_state(struct ss_worker *worker, void *state)

@@ -359,7 +359,6 @@ enum server_exit server_run(const struct setup_options *options)
 				 .loop = { .epoll_fd = -1, .wake.fd = -1 } };
 	enum server_exit code = SERVER_EXIT_CONFIG;
 
-	crash_install(activation_has_journal());
 	int alternate_stack = crash_enter_thread();
 	if (alternate_stack < 0)
 		report_add(&report, "sigaltstack: %s", strerror(-alternate_stack));
@@ -384,6 +383,7 @@ enum server_exit server_run(const struct setup_options *options)
 		server.settings = server.setup.services.settings;
 		code = serve(&server, signal_fd);
 	}
+	services_stop(&server.setup.services); /* of those that had started where another failed */
 	report_deinit(&report);
 	setup_deinit(&server.setup);
 	activation_close_notify();

@@ -6,6 +6,7 @@
  */
 #include <string.h>
 
+#include "crash.h"
 #include "service.h"
 #include "util.h"
 
@@ -169,23 +170,40 @@ static void cannot_start(const struct service *service, int error, struct report
 static void load(const struct services *services, size_t i, struct report *report)
 {
 	const struct service *service = &services->list[i];
+	const struct ss_handler *handler = service->handler;
+	struct crash_place outer = crash_enter(handler->name, service->section->name, "load", 0);
 	int r = 0;
 
-	if (service->handler->load && is_first_of_handler(services, i))
-		r = service->handler->load();
-	if (r < 0)
-		cannot_start(service, -r, report);
+	if (handler->load && is_first_of_handler(services, i))
+		r = handler->load();
+	if (r != 0)
+		cannot_start(service, abs(r), report);
+	crash_leave(&outer);
 }
 
 static void start(struct service *service, struct report *report)
 {
+	const struct ss_handler *handler = service->handler;
+	struct crash_place outer = crash_enter(handler->name, service->section->name, "start", 0);
 	int r = 0;
 
-	if (service->handler->start)
-		r = service->handler->start(service_public(service));
-	if (r < 0)
-		cannot_start(service, -r, report);
+	if (handler->start)
+		r = handler->start(service_public(service));
+	if (r != 0)
+		cannot_start(service, abs(r), report);
 	service->started = r == 0;
+	crash_leave(&outer);
+}
+
+static void stop(struct service *service)
+{
+	const struct ss_handler *handler = service->handler;
+	struct crash_place outer = crash_enter(handler->name, service->section->name, "stop", 0);
+
+	if (service->started && handler->stop)
+		handler->stop(service_public(service));
+	service->started = false;
+	crash_leave(&outer);
 }
 
 void services_start(const struct services *services, struct report *report)
@@ -200,12 +218,8 @@ void services_start(const struct services *services, struct report *report)
 
 void services_stop(const struct services *services)
 {
-	for (size_t i = 0; i < services->count; i++) {
-		struct service *service = &services->list[i];
-		if (service->started && service->handler->stop)
-			service->handler->stop(service_public(service));
-		service->started = false;
-	}
+	for (size_t i = 0; i < services->count; i++)
+		stop(&services->list[i]);
 }
 
 void services_deinit(struct services *services)

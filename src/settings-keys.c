@@ -7,6 +7,7 @@
 
 #include <string.h>
 
+#include "crash.h"
 #include "util.h"
 
 #define PROBLEM_MAX 256
@@ -127,7 +128,9 @@ static void check(const struct reader *r, const config_setting_t *entry)
 
 	if (!r->handler->check)
 		return;
+	struct crash_place outer = crash_enter(r->handler->name, NULL, "check", 0);
 	result = r->handler->check(r->settings, problem, sizeof(problem));
+	crash_leave(&outer);
 	problem[sizeof(problem) - 1] = '\0';
 	if (result != 0)
 		complain(r->complaints, r->group ? r->group : entry,

@@ -246,15 +246,16 @@ int ss_write(struct ss_connection *connection, const void *bytes, size_t length)
 size_t ss_queued(const struct ss_connection *connection);
 
 /*
- * Whether to go on with what data() was given: not after ss_close(), not while bytes are queued,
- * not while a job is under way. A handler that has several requests in its hands asks between two
- * of them and leaves the rest unconsumed; data() is called with it when the answer is yes again.
+ * Whether to go on with what data() was given: not after ss_close() or ss_discard(), not while
+ * bytes are queued, not while a job is under way. A handler that has several requests in its hands
+ * asks between two of them and leaves the rest unconsumed; data() is called with it when the answer
+ * is yes again.
  */
 int ss_ready(const struct ss_connection *connection);
 
 /*
- * What data() has left unconsumed: how many bytes, and in *ret_bytes where, good until the callback
- * returns or takes more. For eof(): a last line without its end.
+ * In eof(): what data() has left unconsumed, a last line without its end, perhaps with half of it,
+ * a CR. How many bytes, and in *ret_bytes where, good until eof() returns. In other callbacks 0.
  */
 size_t ss_rest(const struct ss_connection *connection, const void **ret_bytes);
 
@@ -282,7 +283,7 @@ struct ss_blob *ss_blob_new(const void *bytes, size_t length);
 /*
  * Sends a part of a blob, as much as the peer takes now, and returns how much; nothing is queued.
  * When that is less than `length`, writable() comes when there is room; an error ends the
- * connection after this callback.
+ * connection after this callback. Since nothing is queued, data() and eof() may come in between.
  */
 size_t ss_send_blob(struct ss_connection *connection, const struct ss_blob *blob, size_t offset,
 		    size_t length);

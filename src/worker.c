@@ -7,9 +7,12 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
+#include <string.h>
+#include <syslog.h>
 
 #include "acceptor.h"
 #include "crash.h"
+#include "journal.h"
 #include "util.h"
 #include "worker.h"
 
@@ -17,6 +20,7 @@
 
 enum order {
 	ORDER_HELLO,
+	ORDER_ACCEPT,
 	ORDER_QUIET,
 	ORDER_DRAIN,
 	ORDER_FINISH,
@@ -30,10 +34,11 @@ struct worker {
 	struct loop loop;
 	struct connection_set set;
 	struct workers *workers;
+	const struct listeners *listeners;
 	struct acceptor *acceptors;
-	size_t n_acceptors;
+	size_t n_acceptors; /* that accept */
 	pthread_t thread;
-	bool started, draining, failed;
+	bool started, quiet, draining, failed;
 	struct loop_message orders[ORDERS];
 	struct loop_message answers[ORDERS];
 };
@@ -118,11 +123,31 @@ static void on_hello(struct loop *loop, struct loop_message *message)
 	post_answer(container_of(message, struct worker, orders[ORDER_HELLO]), ORDER_HELLO);
 }
 
+/* There is no connection before every handler has started in every worker. */
+static void on_accept(struct loop *loop, struct loop_message *message)
+{
+	struct worker *worker = container_of(message, struct worker, orders[ORDER_ACCEPT]);
+	int r = 0;
+
+	for (size_t i = 0; i < worker->listeners->count && !worker->quiet && r == 0; i++) {
+		r = acceptor_start(&worker->acceptors[i], loop, &worker->listeners->list[i],
+				   place_for_next, on_freed, worker);
+		worker->n_acceptors++;
+	}
+	if (r < 0) {
+		journal_log(JOURNAL_ERROR, LOG_ERR, &(struct journal_fields){ .error = -r },
+			    "cannot watch the sockets: %s", strerror(-r));
+		worker->failed = true;
+	}
+	post_answer(worker, ORDER_ACCEPT);
+}
+
 static void on_quiet(struct loop *loop, struct loop_message *message)
 {
 	struct worker *worker = container_of(message, struct worker, orders[ORDER_QUIET]);
 
 	(void)loop;
+	worker->quiet = true;
 	for (size_t i = 0; i < worker->n_acceptors; i++)
 		acceptor_stop(&worker->acceptors[i]);
 	post_answer(worker, ORDER_QUIET);
@@ -171,6 +196,21 @@ static void on_hello_answer(struct loop *loop, struct loop_message *message)
 
 	(void)loop;
 	workers->failed |= worker->failed;
+	if (++workers->greeted < workers->count)
+		return;
+	if (workers->failed)
+		workers->events->ready(workers);
+	else
+		order_all(workers, ORDER_ACCEPT);
+}
+
+static void on_accept_answer(struct loop *loop, struct loop_message *message)
+{
+	struct worker *worker = container_of(message, struct worker, answers[ORDER_ACCEPT]);
+	struct workers *workers = worker->workers;
+
+	(void)loop;
+	workers->failed |= worker->failed;
 	if (++workers->ready == workers->count)
 		workers->events->ready(workers);
 }
@@ -209,7 +249,9 @@ static int worker_init(struct worker *worker, struct workers *workers, unsigned 
 {
 	*worker = (struct worker){
 		.workers = workers,
+		.listeners = listeners,
 		.orders = { [ORDER_HELLO].deliver = on_hello,
+			    [ORDER_ACCEPT].deliver = on_accept,
 			    [ORDER_QUIET].deliver = on_quiet,
 			    [ORDER_DRAIN].deliver = on_drain,
 			    [ORDER_FINISH].deliver = on_finish,
@@ -217,6 +259,7 @@ static int worker_init(struct worker *worker, struct workers *workers, unsigned 
 			    [ORDER_ROOM].deliver = on_room,
 			    [ORDER_STOP].deliver = on_stop },
 		.answers = { [ORDER_HELLO].deliver = on_hello_answer,
+			     [ORDER_ACCEPT].deliver = on_accept_answer,
 			     [ORDER_QUIET].deliver = on_quiet_answer,
 			     [ORDER_DRAIN].deliver = on_drain_answer },
 	};
@@ -225,13 +268,7 @@ static int worker_init(struct worker *worker, struct workers *workers, unsigned 
 		r = connection_set_init(&worker->set, &worker->loop, services, index, pool);
 	worker->set.ended = on_ended;
 	worker->acceptors = calloc(listeners->count, sizeof(*worker->acceptors));
-	if (!worker->acceptors)
-		return -ENOMEM;
-	worker->n_acceptors = listeners->count;
-	for (size_t i = 0; i < listeners->count && r == 0; i++)
-		r = acceptor_start(&worker->acceptors[i], &worker->loop, &listeners->list[i],
-				   place_for_next, on_freed, worker);
-	return r;
+	return worker->acceptors ? r : -ENOMEM;
 }
 
 int workers_init(struct workers *workers, unsigned count, const struct listeners *listeners,

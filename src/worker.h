@@ -25,9 +25,9 @@ struct workers {
 	unsigned count;
 	struct loop *main_loop;
 	const struct workers_events *events;
-	void *owner;                    /* of the events */
-	unsigned ready, quiet, drained; /* workers that have answered so */
-	bool failed;                    /* worker_start() of a handler, in any of them */
+	void *owner;                             /* of the events */
+	unsigned greeted, ready, quiet, drained; /* workers that have answered so */
+	bool failed;                             /* worker_start() of a handler, in any of them */
 	_Atomic bool touched;
 	struct loop_message on_touched;
 };
@@ -50,7 +50,8 @@ int workers_init(struct workers *workers, unsigned count, const struct listeners
 		 const struct services *services, struct pool *pool, struct loop *main_loop,
 		 const struct workers_events *events, void *owner);
 
-/* Starts the threads; `ready` follows. 0 or -errno. */
+/* Starts the threads, and when the handlers have started in all of them, accepting; `ready`
+ * follows. 0 or -errno. */
 int workers_start(struct workers *workers);
 
 /* Stops accepting and lets the connections go on; `drained` follows when there are none. */

@@ -25,6 +25,8 @@ static struct {
 	enum ss_reason reason;
 	int64_t timer_ms;
 	int offload_again, write_in_close, worker_starts, worker_stops;
+	size_t rest;
+	char rest_bytes[64];
 	char lines[256];
 	struct ss_connection *last;
 } seen;
@@ -78,6 +80,14 @@ static void big_answer(struct ss_connection *c)
 	assert_int_equal(ss_write(c, bytes, sizeof(bytes)), 0);
 }
 
+static void close_behind_a_big_answer(struct ss_connection *c)
+{
+	static char bytes[4 << 20];
+
+	assert_int_equal(ss_write(c, bytes, sizeof(bytes)), -ENOBUFS);
+	ss_close(c);
+}
+
 static void each_line(struct ss_connection *c, const char *line, size_t length)
 {
 	if (!line) {
@@ -97,6 +107,8 @@ static void each_line(struct ss_connection *c, const char *line, size_t length)
 		ss_count(c, 2, 5);
 	else if (line[0] == 'b')
 		big_answer(c);
+	else if (line[0] == 'B')
+		close_behind_a_big_answer(c);
 	else
 		ss_write(c, "ok\n", 3);
 }
@@ -127,8 +139,13 @@ static void test_timer(struct ss_connection *c)
 
 static void test_eof(struct ss_connection *c)
 {
+	const void *rest;
+
 	seen.eofs++;
+	seen.rest = ss_rest(c, &rest);
 	ss_close(c);
+	if (seen.rest)
+		memcpy(seen.rest_bytes, rest, seen.rest);
 }
 
 static void test_close(struct ss_connection *c, enum ss_reason reason)
@@ -143,7 +160,7 @@ static int test_worker_start(struct ss_worker *worker)
 	assert_int_equal(ss_worker_index(worker), 3);
 	assert_string_equal(ss_service_name(ss_worker_service(worker)), "test");
 	ss_set_worker_state(worker, &seen);
-	return seen.worker_starts++ ? -EIO : 0;
+	return seen.worker_starts++ ? EIO : 0; /* the sign was forgotten */
 }
 
 static void test_worker_stop(struct ss_worker *worker)
@@ -340,6 +357,31 @@ static void output_holds_back_what_follows(void **state)
 	close(fd);
 }
 
+/* What has no end of line is there at the end, also behind ss_close(). */
+static void rest_at_the_end(void **state)
+{
+	(void)state;
+	int fd = say("x\nabc");
+	reads(fd, "ok\n");
+	assert_int_equal(shutdown(fd, SHUT_WR), 0);
+	turns(2);
+	assert_int_equal(seen.eofs, 1);
+	assert_int_equal(seen.rest, 3);
+	assert_memory_equal(seen.rest_bytes, "abc", 3);
+	close(fd);
+}
+
+/* An answer that is too large is cut off, and a close behind it does not hide that. */
+static void failure_stays_the_reason(void **state)
+{
+	(void)state;
+	section.limits.output = 65536;
+	int fd = say("B\n");
+	assert_int_equal(seen.closed, 1);
+	assert_int_equal(seen.reason, SS_OUTPUT_FULL);
+	close(fd);
+}
+
 static void overlong_line(void **state)
 {
 	char line[150];
@@ -518,6 +560,8 @@ int main(void)
 		TEST(job_outlives_its_connection),
 		TEST(job_of_a_closed_connection),
 		TEST(output_holds_back_what_follows),
+		TEST(rest_at_the_end),
+		TEST(failure_stays_the_reason),
 		TEST(overlong_line),
 		TEST(counters_count),
 		TEST(took_too_much),

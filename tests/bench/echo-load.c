@@ -5,17 +5,16 @@
  *
  *   echo   connections stay; a request is one message there and back
  *   churn  a request is connect, one message there and back, close by the client
- *   idle   one message over each connection, prints "ready", holds them until stdin has a line or
- * ends
+ *   idle   one message over each connection, prints "ready", holds them until stdin has a line
+ *          or ends
  *
  * Set-up and tear-down lie outside the measured window; it ends when the last message has come
- * home. With -p the processor time of all threads of that process is read at both ends of the
+ * home. With -p the processor time of that process and its children is read at both ends of the
  * window. The result is one line of NAME=VALUE.
  */
 #include <arpa/inet.h>
 #include <err.h>
 #include <errno.h>
-#include <glob.h>
 #include <inttypes.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -27,6 +26,8 @@
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "tree-cpu.h"
 
 #define MAX_MESSAGE  65536u
 #define PATTERN_SIZE (1u << 20)
@@ -52,7 +53,7 @@ static struct {
 	size_t size;
 	double seconds;
 	uint64_t requests; /* 0: as many as fit in seconds */
-	const char *pid;   /* of the server; NULL: do not measure its processor time */
+	pid_t pid;         /* of the server; 0: do not measure its processor time */
 } opt = { .connections = 1, .size = 64, .seconds = 0.7 };
 
 static char pattern[PATTERN_SIZE + MAX_MESSAGE], buffer[MAX_MESSAGE];
@@ -79,30 +80,6 @@ static uint64_t random_next(void)
 	x ^= x >> 7;
 	x ^= x << 17;
 	return x;
-}
-
-/* Run time of all threads in ns; the scheduler counts it exactly, unlike the ticks in stat. */
-static uint64_t process_cpu(const char *pid)
-{
-	char pattern_of_paths[64];
-	uint64_t sum = 0, ns;
-	glob_t paths;
-
-	if (!pid)
-		return 0;
-	snprintf(pattern_of_paths, sizeof(pattern_of_paths), "/proc/%s/task/*/schedstat", pid);
-	if (glob(pattern_of_paths, 0, NULL, &paths))
-		errx(EXIT_FAILURE, "%s: no such process", pattern_of_paths);
-	for (size_t i = 0; i < paths.gl_pathc; i++) {
-		FILE *file = fopen(paths.gl_pathv[i], "re");
-
-		if (file && fscanf(file, "%" SCNu64, &ns) == 1)
-			sum += ns;
-		if (file)
-			fclose(file);
-	}
-	globfree(&paths);
-	return sum;
 }
 
 static void count_echo(uint64_t ns)
@@ -286,7 +263,7 @@ static void set_up(void)
 
 static void measure(void)
 {
-	uint64_t cpu = process_cpu(opt.pid);
+	uint64_t cpu = tree_cpu(opt.pid);
 	uint64_t begin = now_ns(), end, deadline = begin + (uint64_t)(opt.seconds * 1e9);
 
 	for (unsigned i = 0; i < opt.connections; i++)
@@ -297,9 +274,9 @@ static void measure(void)
 			stopping = true;
 	}
 	end = now_ns();
-	/* The run time of a thread is exact only when it is not running. */
+	/* The server has work after its last send: from rest to rest. */
 	nanosleep(&(struct timespec){ .tv_nsec = 2000000 }, NULL);
-	cpu = process_cpu(opt.pid) - cpu;
+	cpu = tree_cpu(opt.pid) - cpu;
 	printf("requests=%" PRIu64 " seconds=%.6f p50_us=%.1f p99_us=%.1f errors=%" PRIu64
 	       " cpu_ns=%" PRIu64 "\n",
 	       completed, (double)(end - begin) / 1e9, percentile_us(0.5), percentile_us(0.99),
@@ -316,7 +293,7 @@ static void parse(int argc, char **argv)
 		else if (c == 'n')
 			opt.requests = strtoull(optarg, NULL, 10);
 		else if (c == 'p')
-			opt.pid = optarg;
+			opt.pid = atoi(optarg);
 		else if (c == 's')
 			opt.size = strtoul(optarg, NULL, 10);
 		else if (c == 't')

@@ -6,13 +6,12 @@
  *   receive  for chargen: what comes is dropped in the kernel, so that the server is what limits
  *
  * The window begins when the buffers on the way have filled, and ends with as much in them: bytes
- * of the client in the window are bytes of the server. With -p the processor time of all threads of
- * that process is read at both ends. The result is one line of NAME=VALUE.
+ * of the client in the window are bytes of the server. With -p the processor time of that process
+ * and its children is read at both ends. The result is one line of NAME=VALUE.
  */
 #include <arpa/inet.h>
 #include <err.h>
 #include <errno.h>
-#include <glob.h>
 #include <inttypes.h>
 #include <netinet/in.h>
 #include <stdbool.h>
@@ -24,6 +23,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "tree-cpu.h"
+
 #define BLOCK      65536u
 #define MAX_EVENTS 256
 #define PATIENCE_S 20 /* a server that is being started */
@@ -34,7 +35,7 @@ static struct {
 	uint16_t port;
 	unsigned connections;
 	double seconds;
-	const char *pid; /* of the server; NULL: do not measure its processor time */
+	pid_t pid; /* of the server; 0: do not measure its processor time */
 } opt = { .connections = 1, .seconds = 0.7 };
 
 static char block[BLOCK];
@@ -47,30 +48,6 @@ static uint64_t now_ns(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &ts);
 	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
-}
-
-/* Run time of all threads in ns, exact to a tick while they run. */
-static uint64_t process_cpu(void)
-{
-	char pattern[64];
-	uint64_t sum = 0, ns;
-	glob_t paths;
-
-	if (!opt.pid)
-		return 0;
-	snprintf(pattern, sizeof(pattern), "/proc/%s/task/*/schedstat", opt.pid);
-	if (glob(pattern, 0, NULL, &paths))
-		errx(EXIT_FAILURE, "%s: no such process", pattern);
-	for (size_t i = 0; i < paths.gl_pathc; i++) {
-		FILE *file = fopen(paths.gl_pathv[i], "re");
-
-		if (file && fscanf(file, "%" SCNu64, &ns) == 1)
-			sum += ns;
-		if (file)
-			fclose(file);
-	}
-	globfree(&paths);
-	return sum;
 }
 
 static int connect_once(void)
@@ -133,11 +110,11 @@ static void run_until(uint64_t deadline)
 static void measure(void)
 {
 	run_until(now_ns() + WARM_UP_NS);
-	uint64_t cpu = process_cpu(), begin = now_ns();
+	uint64_t cpu = tree_cpu(opt.pid), begin = now_ns();
 	bytes = 0;
 	run_until(begin + (uint64_t)(opt.seconds * 1e9));
 	double seconds = (double)(now_ns() - begin) / 1e9;
-	cpu = process_cpu() - cpu;
+	cpu = tree_cpu(opt.pid) - cpu;
 	printf("bytes=%" PRIu64 " seconds=%.6f cpu_ns=%" PRIu64 "\n", bytes, seconds, cpu);
 }
 
@@ -149,7 +126,7 @@ int main(int argc, char **argv)
 		if (c == 'c')
 			opt.connections = (unsigned)strtoul(optarg, NULL, 10);
 		else if (c == 'p')
-			opt.pid = optarg;
+			opt.pid = atoi(optarg);
 		else if (c == 't')
 			opt.seconds = strtod(optarg, NULL);
 		else

@@ -11,6 +11,7 @@
 
 struct ss_blob {
 	int fd;
+	size_t length;
 };
 
 static int write_all(int fd, const char *bytes, size_t length)
@@ -33,9 +34,15 @@ struct ss_blob *ss_blob_new(const void *bytes, size_t length)
 	if (fd < 0 || write_all(fd, bytes, length) < 0 || fcntl(fd, F_ADD_SEALS, seals) < 0)
 		return NULL;
 	struct ss_blob *blob = malloc(sizeof(*blob));
-	if (blob)
-		blob->fd = steal_fd(&fd);
+	if (!blob)
+		return NULL;
+	*blob = (struct ss_blob){ .fd = steal_fd(&fd), .length = length };
 	return blob;
+}
+
+bool blob_has(const struct ss_blob *blob, size_t offset, size_t length)
+{
+	return offset <= blob->length && length <= blob->length - offset;
 }
 
 ssize_t blob_send(const struct ss_blob *blob, int socket, size_t offset, size_t length)

@@ -144,11 +144,14 @@ void ss_count(struct ss_connection *c, unsigned int counter, int64_t n)
 {
 	struct ss_worker *place = ss_worker_of(c);
 
-	if (counter >= place->n_counters)
+	if (counter >= place->n_counters) {
 		connection_misuse(c, "ss_count() of counter %u; there are %u", counter,
 				  place->n_counters);
-	else
-		atomic_fetch_add_explicit(&place->counters[counter], n, memory_order_relaxed);
+		return;
+	}
+	atomic_fetch_add_explicit(&place->counters[counter], n, memory_order_relaxed);
+	if (c->set->counted)
+		c->set->counted(c->set);
 }
 
 const struct ss_handler *guard_handler_of(const struct ss_connection *c)

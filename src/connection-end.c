@@ -249,15 +249,9 @@ static void run_out(struct ss_connection *c, enum ss_reason reason)
 	c->reason = reason & 0xff; /* also where the handler had closed before */
 }
 
-/* It is the handler that closes, not the server: that is no reason of its own to be cut off. */
-static bool is_wished(const struct ss_connection *c)
-{
-	return c->reason == SS_HANDLER_CLOSED || c->reason == SS_PEER_CLOSED;
-}
-
 void connection_give_up(struct ss_connection *c)
 {
-	connection_fail(c, is_wished(c) ? SS_LINGER_TIMEOUT : c->reason);
+	connection_fail(c, connection_is_wished(c) ? SS_LINGER_TIMEOUT : c->reason);
 }
 
 void connection_expired(struct ss_connection *c)
@@ -268,7 +262,7 @@ void connection_expired(struct ss_connection *c)
 		if (!(c->flags & WANTS))
 			connection_moved(c); /* it was the server that did not read */
 	}
-	if (c->flags & SHUT || (c->flags & CLOSING && !is_wished(c))) {
+	if (c->flags & SHUT || (c->flags & CLOSING && !connection_is_wished(c))) {
 		connection_give_up(c);
 		return;
 	}
@@ -290,7 +284,7 @@ void ss_set_timer(struct ss_connection *c, int64_t in_ms)
 		connection_misuse(c, "ss_set_timer() %s",
 				  c->flags & ENDED ? "in close()" : "without a timer()");
 		connection_fail(c, SS_MISUSE);
-	} else {
+	} else if (!(c->flags & (CLOSING | FAILED))) {
 		c->more->timer_due = in_ms < 0 ? 0 : c->set->loop->now + in_ms;
 		connection_watch(c);
 	}

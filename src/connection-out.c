@@ -111,14 +111,17 @@ static slow_path int write_rest(struct ss_connection *c, const unsigned char *by
 	return done == length ? 0 : queue(c, bytes + done, length - done);
 }
 
-/* Nothing can be sent any more. After ss_close() that is a mistake; after a failure it is not. */
+/*
+ * Nothing can be sent any more. After ss_close() that is a mistake; after a failure, or where the
+ * server ends the connection, it is not.
+ */
 static slow_path int refuse(struct ss_connection *c, const char *call)
 {
 	if (!connection_is_own(c))
 		connection_foreign_call(c, call);
 	else if (c->flags & ENDED)
 		connection_misuse(c, "%s() in close()", call);
-	else if (!(c->flags & FAILED))
+	else if (!(c->flags & FAILED) && connection_is_wished(c))
 		connection_misuse(c, "%s() after ss_close()", call);
 	return -EPIPE;
 }
@@ -149,6 +152,12 @@ size_t ss_send_blob(struct ss_connection *c, const struct ss_blob *blob, size_t 
 {
 	if (!connection_is_own(c) || c->flags & (CLOSING | FAILED)) {
 		refuse(c, "ss_send_blob");
+		return 0;
+	}
+	if (!blob_has(blob, offset, length)) {
+		connection_misuse(c, "ss_send_blob() of %zu bytes from %zu, beyond the end", length,
+				  offset);
+		connection_fail(c, SS_MISUSE);
 		return 0;
 	}
 	ssize_t n = c->output ? -EAGAIN : blob_send(blob, c->source.fd, offset, length);

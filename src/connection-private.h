@@ -112,6 +112,12 @@ static inline bool connection_has_more(const struct service *service)
 	       service->handler->flags & SS_OFFLOADS;
 }
 
+/* It is the handler that closes, not the server: that is no reason of its own to be cut off. */
+static inline bool connection_is_wished(const struct ss_connection *c)
+{
+	return c->reason == SS_HANDLER_CLOSED || c->reason == SS_PEER_CLOSED;
+}
+
 static inline void connection_moved(struct ss_connection *c)
 {
 	c->active = (uint32_t)c->set->loop->now;

@@ -38,6 +38,8 @@ struct connection_set {
 	bool aborting;     /* or without */
 	/* NULL, or called after each end; and after each job, with NULL. */
 	void (*ended)(struct connection_set *set, struct service *service);
+	/* NULL, or called when a handler has counted something. */
+	void (*counted)(struct connection_set *set);
 	_Alignas(64) _Atomic unsigned count; /* members, and those on their way here */
 };
 

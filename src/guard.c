@@ -2,23 +2,42 @@
 /* See guard.h. */
 #include "guard.h"
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <syslog.h>
 #include <time.h>
 
 #include "crash.h"
 #include "journal.h"
-#include "util.h"
+#include "list.h"
 
 /* In the flags of a handler; no bit of enum ss_flags. */
 #define GUARDED (1u << 31)
 
 struct visit {
 	struct crash_place outer; /* a callback may lead to another: data() to open() of a target */
+	int64_t outer_began_ms;
 	int64_t began_ms;
 };
 
-static _Atomic int budget_ms;
+/* What main's thread may see of another one. */
+struct guard_thread {
+	struct list link;
+	const struct crash_place *place;
+	_Atomic int64_t began_ms; /* 0: in no callback. Released after the place was written */
+	int64_t reported_ms;      /* main's: the one that began then has been logged */
+};
+
+static _Thread_local struct guard_thread own;
+
+static struct {
+	pthread_mutex_t lock; /* of the list */
+	struct list threads;
+	int budget_ms;
+	void (*wake)(void *context);
+	void *context;
+	_Atomic bool watched; /* main will look */
+} guards = { .lock = PTHREAD_MUTEX_INITIALIZER, .threads = { &guards.threads, &guards.threads } };
 
 static int64_t now_ms(void)
 {
@@ -28,11 +47,23 @@ static int64_t now_ms(void)
 	return now.tv_sec * INT64_C(1000) + now.tv_nsec / 1000000;
 }
 
+static slow_path void ask_for_a_look(void)
+{
+	if (guards.wake && !atomic_exchange(&guards.watched, true))
+		guards.wake(guards.context);
+}
+
 static struct visit enter(const struct ss_handler *handler, const char *socket, uint64_t connection,
 			  const char *callback)
 {
-	return (struct visit){ .outer = crash_enter(handler->name, socket, callback, connection),
+	struct visit visit = { .outer = crash_enter(handler->name, socket, callback, connection),
+			       .outer_began_ms = own.began_ms,
 			       .began_ms = now_ms() };
+
+	atomic_store_explicit(&own.began_ms, visit.began_ms, memory_order_release);
+	if (unlikely(!atomic_load_explicit(&guards.watched, memory_order_relaxed)))
+		ask_for_a_look();
+	return visit;
 }
 
 static slow_path void log_overstay(int64_t took_ms)
@@ -53,10 +84,11 @@ static slow_path void log_overstay(int64_t took_ms)
 static void leave(const struct visit *visit)
 {
 	int64_t took_ms = now_ms() - visit->began_ms;
-	int most_ms = atomic_load_explicit(&budget_ms, memory_order_relaxed);
+	int most_ms = guards.budget_ms;
 
 	if (unlikely(most_ms && took_ms > most_ms))
 		log_overstay(took_ms);
+	atomic_store_explicit(&own.began_ms, visit->outer_began_ms, memory_order_release);
 	crash_leave(&visit->outer);
 }
 
@@ -154,7 +186,72 @@ void guard_init(struct guard *guard)
 		handler->close = guarded_close;
 }
 
-void guard_set_budget(int ms)
+void guard_start(int budget_ms, void (*wake)(void *context), void *context)
 {
-	atomic_store(&budget_ms, ms);
+	guards.budget_ms = budget_ms;
+	guards.wake = wake;
+	guards.context = context;
+	atomic_store(&guards.watched, false);
+}
+
+void guard_enter_thread(void)
+{
+	own = (struct guard_thread){ .place = &crash_place };
+	pthread_mutex_lock(&guards.lock);
+	list_add_tail(&guards.threads, &own.link);
+	pthread_mutex_unlock(&guards.lock);
+}
+
+void guard_leave_thread(void)
+{
+	pthread_mutex_lock(&guards.lock);
+	list_del(&own.link);
+	pthread_mutex_unlock(&guards.lock);
+}
+
+static void log_stuck(const struct crash_place *place, int64_t since_ms)
+{
+	struct journal_fields fields = { .socket = place->socket,
+					 .handler = place->handler,
+					 .connection = place->connection };
+
+	journal_log(JOURNAL_HANDLER, LOG_WARNING, &fields,
+		    "handler %s (socket %s): %s() of connection %llu has not returned for %.3f s; "
+		    "the other connections of its worker wait",
+		    fields.handler, fields.socket, place->callback,
+		    (unsigned long long)fields.connection, (double)since_ms / 1000);
+}
+
+/* Whether it is in a callback. */
+static bool look_at(struct guard_thread *thread, bool all)
+{
+	int64_t began_ms = atomic_load_explicit(&thread->began_ms, memory_order_acquire);
+	int64_t since_ms = now_ms() - began_ms;
+	bool late = guards.budget_ms && since_ms > guards.budget_ms;
+
+	if (!began_ms)
+		return false;
+	if (thread->reported_ms == began_ms)
+		late = false;
+	if (!all && !late)
+		return true;
+	struct crash_place place = *thread->place;
+	/* It may have returned in between: then what was copied is worth nothing. */
+	if (atomic_load_explicit(&thread->began_ms, memory_order_acquire) != began_ms)
+		return true;
+	thread->reported_ms = began_ms;
+	log_stuck(&place, since_ms);
+	return true;
+}
+
+bool guard_look(bool all)
+{
+	bool any = false;
+
+	atomic_store(&guards.watched, false);
+	pthread_mutex_lock(&guards.lock);
+	list_for_each (l, &guards.threads)
+		any |= look_at(container_of(l, struct guard_thread, link), all);
+	pthread_mutex_unlock(&guards.lock);
+	return any;
 }

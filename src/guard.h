@@ -10,6 +10,8 @@
 #ifndef SIMPLE_SERVER_GUARD_H
 #define SIMPLE_SERVER_GUARD_H
 
+#include <stdbool.h>
+
 #include "simple-server.h"
 
 struct guard {
@@ -20,8 +22,21 @@ struct guard {
 /* Makes `handler` of `real`. */
 void guard_init(struct guard *guard);
 
-/* How long a callback may take before that is logged, in ms; 0: any time. Any thread. */
-void guard_set_budget(int ms);
+/*
+ * How long a callback may take before that is logged, in ms; 0: any time. `wake` is called, from
+ * whatever thread, at the first callback since the last guard_look().
+ */
+void guard_start(int budget_ms, void (*wake)(void *context), void *context);
+
+/* A thread in which guarded callbacks run, from its begin to its end. */
+void guard_enter_thread(void);
+void guard_leave_thread(void);
+
+/*
+ * Logs each callback that has not returned for longer than the budget, once; `all`: each that has
+ * not returned. Main's thread. Whether there is any, and so a reason to look again.
+ */
+bool guard_look(bool all);
 
 /* done() of ss_offload(); `connection`, which may be NULL, is of `handler`. */
 void guard_done(const struct ss_handler *handler, const char *socket,

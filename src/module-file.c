@@ -140,6 +140,18 @@ static bool check_whole(int fd, uint64_t size, char *problem)
 	return true;
 }
 
+/* dlopen(3) expands $ORIGIN, $LIB and $PLATFORM: it would load another file than the one checked.
+ */
+static bool check_expansion(const char *path, char *problem)
+{
+	if (!strchr(path, '$'))
+		return true;
+	return module_wrong(problem,
+			    "has a $ in its path, %s, which dlopen(3) expands; rename the file or "
+			    "the directory",
+			    path);
+}
+
 bool module_find_file(const struct module_place *place, const char *name,
 		      struct module_file *ret_file, char problem[MODULE_PROBLEM_MAX])
 {
@@ -147,6 +159,7 @@ bool module_find_file(const struct module_place *place, const char *name,
 
 	if (!check_name(name, problem) ||
 	    !resolve(place->directory, name, ret_file->path, problem) ||
+	    !check_expansion(ret_file->path, problem) ||
 	    !check_directories(place, ret_file->path, problem))
 		return false;
 	/* A FIFO is not waited for. */

@@ -33,7 +33,7 @@
 #define STATUS_INTERVAL_MS 5000
 #define CUT_AFTER_MS       1000 /* beyond the longest lingering close */
 #define GIVE_UP_AFTER_MS   5000 /* on what does not return */
-#define POOL_LOOK_MS       1000
+#define LOOK_MS            1000
 
 enum phase { STARTING, SERVING, DRAINING, FINISHING, ABORTING };
 
@@ -47,7 +47,9 @@ struct server {
 	struct loop_source status;   /* a timer: STATUS= is due */
 	struct loop_source deadline; /* a timer: the next step of the end is due */
 	struct loop_source jobs;     /* a timer, while the pool has work: for jobs that are stuck */
-	int64_t status_sent;         /* loop time, ms */
+	struct loop_source callbacks; /* a timer, while modules have work: for callbacks that are */
+	struct loop_message on_callback;
+	int64_t status_sent; /* loop time, ms */
 	enum phase phase;
 };
 
@@ -193,7 +195,7 @@ static void begin_drain(struct server *server)
 	/* The file decides how long it takes; systemd waits for that long, whatever TimeoutStopSec=
 	 * is. */
 	snprintf(state, sizeof(state), "STOPPING=1\nEXTEND_TIMEOUT_USEC=%lld\n",
-		 (long long)(most_ms + GIVE_UP_AFTER_MS) * 1000);
+		 (long long)(most_ms + GIVE_UP_AFTER_MS + CUT_AFTER_MS) * 1000);
 	notify_status(server, state);
 	journal_log(
 		JOURNAL_STOPPING, LOG_INFO, NULL,
@@ -214,8 +216,11 @@ static void begin_abort(struct server *server)
  * Something does not come back: a callback of a module, or a job. Only the end of the process ends
  * it; threads that run on must not see their memory go.
  */
-static _Noreturn void leave_behind(void)
+static _Noreturn void leave_behind(struct server *server)
 {
+	guard_look(true);
+	if (has_pool(server))
+		pool_look(&server->pool, 1);
 	journal_log(JOURNAL_ERROR, LOG_ERR, NULL,
 		    "a handler's callback or job does not return: it ends with the process");
 	journal_stop();
@@ -234,7 +239,7 @@ static void on_deadline(struct loop *loop, struct loop_source *source)
 	} else if (server->phase == FINISHING) {
 		begin_abort(server);
 	} else {
-		leave_behind();
+		leave_behind(server);
 	}
 }
 
@@ -278,7 +283,8 @@ static void look_at_pool(struct server *server)
 {
 	loop_disarm(&server->loop, &server->jobs);
 	if (pool_look(&server->pool, (int64_t)server->settings->job_budget_ms * 1000000))
-		loop_arm(&server->loop, &server->jobs, POOL_LOOK_MS);
+		loop_arm(&server->loop, &server->jobs, LOOK_MS);
+	on_touched(&server->workers); /* what it does is in STATUS= */
 }
 
 static void on_jobs_due(struct loop *loop, struct loop_source *source)
@@ -290,6 +296,28 @@ static void on_jobs_due(struct loop *loop, struct loop_source *source)
 static void on_pool_busy(struct pool *pool)
 {
 	look_at_pool(container_of(pool, struct server, pool));
+}
+
+/* A second after a callback there is a look, and none where there was no callback. */
+static void wake_for_callback(void *context)
+{
+	struct server *server = context;
+
+	loop_post(&server->loop, &server->on_callback);
+}
+
+static void on_callback(struct loop *loop, struct loop_message *message)
+{
+	struct server *server = container_of(message, struct server, on_callback);
+
+	loop_arm(loop, &server->callbacks, LOOK_MS);
+}
+
+static void on_callbacks_due(struct loop *loop, struct loop_source *source)
+{
+	loop_disarm(loop, source);
+	if (guard_look(false))
+		loop_arm(loop, source, LOOK_MS);
 }
 
 static int start_pool(struct server *server)
@@ -330,7 +358,9 @@ static enum server_exit serve(struct server *server, int signal_fd)
 	loop_source_init(&server->status, -1, on_status_due);
 	loop_source_init(&server->deadline, -1, on_deadline);
 	loop_source_init(&server->jobs, -1, on_jobs_due);
-	guard_set_budget(server->settings->callback_budget_ms);
+	loop_source_init(&server->callbacks, -1, on_callbacks_due);
+	server->on_callback.deliver = on_callback;
+	guard_start(server->settings->callback_budget_ms, wake_for_callback, server);
 	int r = start(server);
 	if (r < 0)
 		journal_log(JOURNAL_ERROR, LOG_ERR, &(struct journal_fields){ .error = -r },

@@ -12,6 +12,7 @@
 
 #include "acceptor.h"
 #include "crash.h"
+#include "guard.h"
 #include "journal.h"
 #include "util.h"
 #include "worker.h"
@@ -115,6 +116,11 @@ static void on_ended(struct connection_set *set, struct service *service)
 	if (service)
 		note_room(worker->workers, service);
 	answer_if_drained(worker);
+}
+
+static void on_counted(struct connection_set *set)
+{
+	touch(container_of(set, struct worker, set)->workers);
 }
 
 static void on_hello(struct loop *loop, struct loop_message *message)
@@ -267,6 +273,7 @@ static int worker_init(struct worker *worker, struct workers *workers, unsigned 
 	if (r == 0)
 		r = connection_set_init(&worker->set, &worker->loop, services, index, pool);
 	worker->set.ended = on_ended;
+	worker->set.counted = on_counted;
 	worker->acceptors = calloc(listeners->count, sizeof(*worker->acceptors));
 	return worker->acceptors ? r : -ENOMEM;
 }
@@ -313,9 +320,11 @@ static void *worker_thread(void *argument)
 	struct connection_set *set = &worker->set;
 
 	connection_set_enter(set);
+	guard_enter_thread();
 	worker->failed = crash_enter_thread() < 0 || places_start(set->places, set->n_places) < 0;
 	loop_run(&worker->loop);
 	places_stop(set->places, set->n_places);
+	guard_leave_thread();
 	crash_leave_thread();
 	return NULL;
 }

@@ -7,7 +7,7 @@
 # shellcheck source=tests/lib.sh
 . "${top_srcdir:-.}/tests/lib.sh"
 require nc nm
-plan 53
+plan 54
 
 modules=$top_builddir/tests/modules
 lib=$work/lib
@@ -81,6 +81,10 @@ entry "$lib/./hello.so"
 check 'a module, by another path' check_config
 
 not_loaded 'a relative path' "lib/hello.so" 'is a relative path; write an absolute one'
+mkdir "$lib/\$LIB"
+cp "$lib/hello.so" "$lib/\$LIB/hello.so"
+entry "$lib/\$LIB/hello.so"
+refused 'a path that the loader expands' 2 'module ".*/hello.so": has a \$ in its path'
 not_loaded 'a ".."' "$lib/../lib/hello.so" 'has a "\.\."; write the path without it'
 not_loaded 'a path that leads nowhere' "$lib/nowhere.so" 'cannot be opened: No such file or directory'
 not_loaded 'a directory' "$lib" 'is a directory; write the name of a shared object'

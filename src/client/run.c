@@ -290,7 +290,12 @@ static int lead(struct run *run)
 
 int run_plan(const struct plan *plan, struct result *result, struct stats **ret_stats)
 {
-	struct run run = {
+	auto_free struct run *run = malloc(sizeof(*run)); /* with a histogram: much for a stack */
+	int r;
+
+	if (!run)
+		return -ENOMEM;
+	*run = (struct run){
 		.plan = plan,
 		.result = result,
 		.clock.fd = -1,
@@ -298,15 +303,13 @@ int run_plan(const struct plan *plan, struct result *result, struct stats **ret_
 		.server_cpu = -1,
 		.client_cpu = -1,
 	};
-	int r;
-
 	*result = (struct result){
 		.plan = plan,
 		.server_cpu_ns = -1,
 		.client_cpu_ns = -1,
 	};
-	r = lead(&run);
-	result->threads = *ret_stats = steal(&run.stats);
-	unmake(&run);
+	r = lead(run);
+	result->threads = *ret_stats = steal(&run->stats);
+	unmake(run);
 	return r;
 }

@@ -237,8 +237,10 @@ SS_EXPORT const struct ss_handler *ss_module(void);
  * take its answers is not served new ones; a source that goes on writing waits for writable().
  *
  * 0; or -errno, and then the connection ends after this callback: -ENOMEM, -ENOBUFS
- * (limits.output), -EPIPE (the peer has gone), -ECONNRESET and others of send(2). After ss_close()
- * it is -EPIPE and a line in the journal, and the polite end goes on.
+ * (limits.output), -EPIPE (the peer has gone), -ECONNRESET and others of send(2). * After
+ * ss_close() it is -EPIPE and a line in the journal, and the polite end goes on. To another
+ * connection of the same worker it may be made as well, from any callback; -EPIPE says then that
+ * this one is about to end.
  */
 int ss_write(struct ss_connection *connection, const void *bytes, size_t length);
 

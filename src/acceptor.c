@@ -140,24 +140,6 @@ static void accept_failed(struct acceptor *acceptor, int error)
 	}
 }
 
-static void log_turned_away(const struct acceptor *acceptor, const struct peer *peer,
-			    enum service_verdict verdict)
-{
-	char text[PEER_MAX];
-	const struct service *service = acceptor->listener->service;
-
-	if (!journal_admit(JOURNAL_TURNED_AWAY))
-		return;
-	struct journal_fields fields = {
-		.socket = service->section->name,
-		.handler = service->handler->name,
-		.peer = peer_format(text, peer),
-		.reason = service_verdict_name(verdict),
-	};
-	journal_log(JOURNAL_TURNED_AWAY, LOG_NOTICE, &fields, "%s: %s was turned away: %s",
-		    fields.socket, text, fields.reason);
-}
-
 /* 0, or -errno when memory or the like ran out; any other failure costs this one connection. */
 static int place_it(struct acceptor *acceptor, int fd, const struct peer *peer)
 {
@@ -166,7 +148,10 @@ static int place_it(struct acceptor *acceptor, int fd, const struct peer *peer)
 
 	if (r == 0)
 		return TOOK_ONE;
-	service_left(service, peer, 0, 0);
+	if (service_has_proxies(service))
+		service_unreserve(service);
+	else
+		service_left(service, peer, 0, 0);
 	acceptor->freed(acceptor);
 	return r == -ENOMEM || r == -ENOSPC ? r : TURNED_AWAY;
 }
@@ -187,8 +172,19 @@ static int turn_away(struct acceptor *acceptor, int fd, const struct peer *peer,
 		     enum service_verdict verdict)
 {
 	close_fd(fd);
-	log_turned_away(acceptor, peer, verdict);
+	service_log_turned_away(acceptor->listener->service, peer, verdict, NULL);
 	return give_back(acceptor, reserved, TURNED_AWAY);
+}
+
+/* What comes from a proxy is admitted when its header has said for whom. */
+static enum service_verdict judge(struct service *service, const struct peer *peer, int64_t now_ms)
+{
+	if (!service_has_proxies(service))
+		return service_admit(service, peer, now_ms);
+	if (access_allowed(&service->section->proxies, peer))
+		return SERVICE_ADMITTED;
+	service_turned_away(service, SERVICE_NO_PROXY);
+	return SERVICE_NO_PROXY;
 }
 
 /*
@@ -208,7 +204,7 @@ static int accept_next(struct acceptor *acceptor, bool reserved)
 		service_turned_away(service, SERVICE_FULL);
 		return turn_away(acceptor, fd, &peer, false, SERVICE_FULL);
 	}
-	enum service_verdict verdict = service_admit(service, &peer, acceptor->loop->now);
+	enum service_verdict verdict = judge(service, &peer, acceptor->loop->now);
 	if (verdict != SERVICE_ADMITTED)
 		return turn_away(acceptor, fd, &peer, true, verdict);
 	return place_it(acceptor, fd, &peer);

@@ -11,12 +11,14 @@
 #include "connection-private.h"
 #include "guard.h"
 #include "journal.h"
+#include "proxy.h"
 
 #define TEXT_MAX 400 /* of a message of ss_log(), before it is escaped */
 
 _Thread_local struct connection_set *connection_own_set;
 
 _Static_assert(SS_PEER_MAX == PEER_MAX, "ss_peer() is peer_format()");
+_Static_assert(SS_PROXY_HEADER_MAX >= PROXY_BUILD_MAX, "ss_proxy_header() is proxy_build()");
 
 /* Printable ASCII as it is, the rest as \xNN; cut off where `size` ends. */
 static void escape(char *out, size_t size, const char *text)
@@ -89,7 +91,55 @@ void connection_foreign_call(const struct ss_connection *c, const char *call)
 
 int ss_ready(const struct ss_connection *c)
 {
-	return !(c->flags & (CLOSING | FAILED | BUSY | DISCARD)) && !c->output;
+	return !(c->flags & (CLOSING | FAILED | BUSY | PAUSED | DISCARD)) && !c->output;
+}
+
+static bool may_call(const struct ss_connection *c, const char *call)
+{
+	if (connection_is_own(c))
+		return true;
+	connection_foreign_call(c, call);
+	return false;
+}
+
+void ss_pause(struct ss_connection *c)
+{
+	if (may_call(c, "ss_pause") && !(c->flags & JOINED))
+		c->flags |= PAUSED;
+}
+
+void ss_resume(struct ss_connection *c)
+{
+	if (!may_call(c, "ss_resume") || !(c->flags & PAUSED))
+		return;
+	c->flags &= (uint16_t)~PAUSED;
+	c->flags |= RESUMED;
+	connection_moved(c); /* it was we who did not read */
+	loop_again(c->set->loop, &c->source);
+}
+
+void ss_fail(struct ss_connection *c, enum ss_reason reason, int reset)
+{
+	if (!may_call(c, "ss_fail") || c->flags & (CLOSING | FAILED))
+		return;
+	if (!reset) {
+		connection_close(c, reason);
+		return;
+	}
+	c->flags |= CUT;
+	connection_fail(c, reason);
+}
+
+size_t ss_proxy_header(const struct ss_connection *c, unsigned int version,
+		       char out[SS_PROXY_HEADER_MAX])
+{
+	union peer_address local = { .any.sa_family = AF_UNIX };
+	struct peer here = { .is_unix = true };
+	socklen_t length = sizeof(local);
+
+	if (!c->peer.is_unix && getsockname(c->source.fd, &local.any, &length) == 0)
+		here = peer_of(c->source.fd, &local);
+	return proxy_build(out, version == 1 ? PROXY_V1 : PROXY_V2, &c->peer, &here);
 }
 
 size_t ss_rest(const struct ss_connection *c, const void **ret_bytes)

@@ -45,9 +45,22 @@ void connection_fail_errno(struct ss_connection *c, int error)
 	}
 }
 
+static uint64_t connect_us(const struct ss_connection *c)
+{
+	return connection_has_leg(c->service) ? connection_leg(c)->connect_ms * UINT64_C(1000) : 0;
+}
+
+static const char *target_of(const struct ss_connection *c)
+{
+	const struct ss_handler *handler = c->service->handler;
+
+	return handler->target && c->flags & OPENED ? handler->target(c) : NULL;
+}
+
 static void log_end(const struct ss_connection *c, int64_t duration_ms)
 {
 	char peer[PEER_MAX];
+	const char *target = target_of(c);
 	const struct settings_socket *section = c->service->section;
 
 	if (!section->log_connections || !journal_admit(JOURNAL_CONNECTION))
@@ -61,12 +74,14 @@ static void log_end(const struct ss_connection *c, int64_t duration_ms)
 		.bytes_in = c->bytes_in,
 		.bytes_out = c->bytes_out,
 		.duration_us = (uint64_t)duration_ms * 1000,
+		.target = target,
+		.connect_us = connect_us(c),
 	};
 	journal_log(JOURNAL_CONNECTION, LOG_INFO, &fields,
-		    "%s: connection %llu from %s ended: %s; %llu bytes in, %llu out, %.3f s",
-		    fields.socket, (unsigned long long)c->id, peer, fields.reason,
-		    (unsigned long long)c->bytes_in, (unsigned long long)c->bytes_out,
-		    (double)duration_ms / 1000);
+		    "%s: connection %llu from %s%s%s ended: %s; %llu bytes in, %llu out, %.3f s",
+		    fields.socket, (unsigned long long)c->id, peer, target ? " to " : "",
+		    target ? target : "", fields.reason, (unsigned long long)c->bytes_in,
+		    (unsigned long long)c->bytes_out, (double)duration_ms / 1000);
 }
 
 static void release(struct loop_source *source)
@@ -78,11 +93,19 @@ static void release(struct loop_source *source)
  * Bytes that were to go out are lost: a FIN would tell the peer that it has them all. It also frees
  * what the kernel still holds for a peer that takes nothing.
  */
-static void reset(int fd)
+void connection_reset_fd(int fd)
 {
 	struct linger now = { .l_onoff = 1 };
 
 	setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+}
+
+static void end_leg(struct ss_connection *c)
+{
+	connection_leg_close(c);
+	connection_drop(c, &connection_leg(c)->output);
+	if (c->flags & JOINED)
+		connection_relay_end(c);
 }
 
 /* The only place where a connection ends: EPOLL_CTL_DEL first, memory after the batch. */
@@ -94,18 +117,25 @@ void connection_end(struct ss_connection *c, enum ss_reason reason)
 	c->reason = reason & 0xff;
 	connection_leave_job(c);
 	c->flags |= ENDED | FAILED;
+	if (!(c->flags & HEADER))
+		log_end(c, set->loop->now -
+				   (int64_t)c->began); /* close() may release the target's text */
 	if (c->flags & OPENED && c->service->handler->close)
 		c->service->handler->close(c, reason);
-	log_end(c, set->loop->now - (int64_t)c->began);
 	loop_remove(set->loop, &c->source, release);
-	if (c->output || reason == SS_WRITE_TIMEOUT)
-		reset(fd);
+	if (c->output || reason == SS_WRITE_TIMEOUT || c->flags & CUT)
+		connection_reset_fd(fd);
 	close(fd);
 	list_del(&c->member);
-	connection_drop_output(c);
+	connection_drop(c, &c->output);
+	if (connection_has_leg(c->service))
+		end_leg(c);
 	if (!(c->flags & CLOSING))
 		buffer_free(&c->input);
-	service_left(c->service, &c->peer, c->bytes_in, c->bytes_out);
+	if (c->flags & HEADER)
+		service_unreserve(c->service);
+	else
+		service_left(c->service, &c->peer, c->bytes_in, c->bytes_out);
 	atomic_fetch_sub_explicit(&set->count, 1, memory_order_relaxed);
 	if (set->ended)
 		set->ended(set, c->service);
@@ -142,6 +172,10 @@ void connection_close(struct ss_connection *c, enum ss_reason reason)
 
 void connection_finish(struct ss_connection *c, enum ss_reason reason)
 {
+	if (c->flags & HEADER) { /* there is nothing yet to be polite about */
+		connection_fail(c, reason);
+		return;
+	}
 	connection_close(c, reason);
 	loop_arm(c->set->loop, &c->source, c->service->section->timeouts.linger_ms);
 }
@@ -170,7 +204,8 @@ static void consider(struct deadline *nearest, int timeout_ms, int64_t passed_ms
 
 static bool is_blocked(const struct ss_connection *c)
 {
-	return c->output || (c->flags & WANTS && !(c->source.events & EPOLLOUT));
+	return c->output || (c->flags & WANTS && !(c->source.events & EPOLLOUT)) ||
+	       (c->flags & JOINED && connection_relay_waits((struct ss_connection *)c));
 }
 
 static struct deadline nearest_deadline(const struct ss_connection *c)
@@ -188,6 +223,8 @@ static struct deadline nearest_deadline(const struct ss_connection *c)
 		consider(&nearest, timeouts->first_byte_ms, age, SS_FIRST_BYTE_TIMEOUT);
 	else
 		consider(&nearest, service_idle_ms(c->service), quiet, SS_IDLE_TIMEOUT);
+	if (c->flags & JOINED && connection_leg(c)->flags & (LEG_TARGET_FIN | LEG_PEER_FIN))
+		consider(&nearest, timeouts->half_closed_ms, quiet, SS_HALF_CLOSED_TIMEOUT);
 	consider(&nearest, timeouts->lifetime_ms, age, SS_LIFETIME);
 	return nearest;
 }
@@ -195,16 +232,16 @@ static struct deadline nearest_deadline(const struct ss_connection *c)
 /* Until timer() of the handler is due; INT64_MAX: it is not set. */
 static int64_t timer_left(const struct ss_connection *c)
 {
-	if (!c->service->handler->timer || !c->more->timer_due || c->flags & (CLOSING | FAILED))
+	if (!c->service->handler->timer || !*connection_timer(c) || c->flags & (CLOSING | FAILED))
 		return INT64_MAX;
-	return c->more->timer_due - c->set->loop->now;
+	return (int32_t)(*connection_timer(c) - (uint32_t)c->set->loop->now);
 }
 
 static void tell_timer(struct ss_connection *c)
 {
 	if (timer_left(c) > 0)
 		return;
-	c->more->timer_due = 0;
+	*connection_timer(c) = 0;
 	c->service->handler->timer(c);
 }
 
@@ -285,7 +322,9 @@ void ss_set_timer(struct ss_connection *c, int64_t in_ms)
 				  c->flags & ENDED ? "in close()" : "without a timer()");
 		connection_fail(c, SS_MISUSE);
 	} else if (!(c->flags & (CLOSING | FAILED))) {
-		c->more->timer_due = in_ms < 0 ? 0 : c->set->loop->now + in_ms;
+		/* 0 is "not set"; a millisecond late is no time at all. */
+		uint32_t due = (uint32_t)(c->set->loop->now + in_ms);
+		*connection_timer(c) = in_ms < 0 ? 0 : due ? due : 1;
 		connection_watch(c);
 	}
 }
@@ -309,6 +348,8 @@ const char *connection_reason_name(enum ss_reason reason)
 		[SS_DRAIN] = "drain",
 		[SS_ERROR] = "error",
 		[SS_MISUSE] = "misuse",
+		[SS_CONNECT_FAILED] = "connect-failed",
+		[SS_HALF_CLOSED_TIMEOUT] = "half-closed-timeout",
 	};
 
 	return names[reason];

@@ -38,7 +38,7 @@ static void finish(struct connection_job *job, struct ss_connection *c)
 	bool alive = !(c->flags & (CLOSING | FAILED));
 
 	c->flags &= (uint16_t)~BUSY;
-	c->more->job = NULL;
+	*connection_job(c) = NULL;
 	connection_moved(c); /* it was we who did not read */
 	tell_done(job, alive ? c : NULL);
 	if (alive)
@@ -64,7 +64,7 @@ static void on_finished(struct loop *loop, struct loop_message *message)
 void connection_leave_job(struct ss_connection *c)
 {
 	if (c->flags & BUSY)
-		c->more->job->connection = NULL;
+		(*connection_job(c))->connection = NULL;
 }
 
 static int submit(struct ss_connection *c, void (*work)(void *job),
@@ -86,7 +86,7 @@ static int submit(struct ss_connection *c, void (*work)(void *job),
 	job->connection = c;
 	job->done = done;
 	c->flags |= BUSY;
-	c->more->job = job;
+	*connection_job(c) = job;
 	c->set->jobs++;
 	pool_submit(c->set->pool, &job->job);
 	return 0;
@@ -105,7 +105,7 @@ int ss_offload(struct ss_connection *c, void (*work)(void *job),
 		connection_fail(c, SS_MISUSE);
 		return -EPERM;
 	}
-	if (c->flags & (CLOSING | FAILED))
+	if (c->flags & (CLOSING | FAILED | JOINED))
 		return -EPIPE;
 	if (c->flags & BUSY)
 		return -EBUSY;

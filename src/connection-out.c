@@ -29,37 +29,38 @@ static void account(struct ss_connection *c, int64_t bytes)
 	atomic_fetch_add_explicit(&c->service->capacity->output, bytes, memory_order_relaxed);
 }
 
-static void consume_output(struct ss_connection *c, size_t length)
+void connection_consume(struct ss_connection *c, struct buffer **queue, size_t length)
 {
-	buffer_consume(&c->output, length);
+	buffer_consume(queue, length);
 	account(c, -(int64_t)length);
 	connection_moved(c);
 }
 
-void connection_drop_output(struct ss_connection *c)
+void connection_drop(struct ss_connection *c, struct buffer **queue)
 {
-	if (c->output)
-		consume_output(c, buffer_size(c->output));
+	if (*queue)
+		connection_consume(c, queue, buffer_size(*queue));
 }
 
-static bool may_queue(const struct ss_connection *c, size_t length)
+static bool may_queue(const struct ss_connection *c, const struct buffer *queue, size_t length)
 {
 	const struct capacity *capacity = c->service->capacity;
 	int64_t in_all = atomic_load_explicit(&capacity->output, memory_order_relaxed);
 
-	return (int64_t)(buffer_size(c->output) + length) <= c->service->section->limits.output &&
+	return (int64_t)(buffer_size(queue) + length) <= c->service->section->limits.output &&
 	       in_all + (int64_t)length <= capacity->max_output;
 }
 
-static int queue(struct ss_connection *c, const unsigned char *bytes, size_t length)
+int connection_queue(struct ss_connection *c, struct buffer **queue, const void *bytes,
+		     size_t length)
 {
-	bool first = !c->output;
+	bool first = !*queue;
 
-	if (!may_queue(c, length)) {
+	if (!may_queue(c, *queue, length)) {
 		connection_fail(c, SS_OUTPUT_FULL);
 		return -ENOBUFS;
 	}
-	if (buffer_append(&c->output, bytes, length) < 0) {
+	if (buffer_append(queue, bytes, length) < 0) {
 		connection_fail(c, SS_NO_MEMORY);
 		return -ENOMEM;
 	}
@@ -85,7 +86,7 @@ void connection_flush(struct ss_connection *c)
 		size_t sent = send_some(c, buffer_bytes(c->output), buffer_size(c->output));
 		if (sent == 0)
 			return;
-		consume_output(c, sent);
+		connection_consume(c, &c->output, sent);
 	}
 	connection_tell_writable(c);
 	if (c->input && ss_ready(c))
@@ -108,7 +109,7 @@ static slow_path int write_rest(struct ss_connection *c, const unsigned char *by
 		done += send_some(c, bytes + done, length - done);
 	if (c->flags & FAILED)
 		return -ECONNRESET;
-	return done == length ? 0 : queue(c, bytes + done, length - done);
+	return done == length ? 0 : connection_queue(c, &c->output, bytes + done, length - done);
 }
 
 /*
@@ -131,7 +132,7 @@ int ss_write(struct ss_connection *c, const void *bytes, size_t length)
 	if (unlikely(!connection_is_own(c) || c->flags & (CLOSING | FAILED)))
 		return refuse(c, "ss_write");
 	if (unlikely(c->output))
-		return queue(c, bytes, length);
+		return connection_queue(c, &c->output, bytes, length);
 	ssize_t n = sys_send(c->source.fd, bytes, length);
 	if (unlikely(n != (ssize_t)length))
 		return write_rest(c, bytes, length, n);

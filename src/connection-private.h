@@ -28,16 +28,47 @@ enum connection_flags {
 	PACED = 1 << 8,    /* not read until the pace allows it */
 	BUSY = 1 << 9,     /* a job is under way: not read */
 	ENDED = 1 << 10,   /* close() of the handler is running, or has run */
+	PAUSED = 1 << 11,  /* ss_pause() */
+	RESUMED = 1 << 12, /* what waits is to be delivered again */
+	JOINED = 1 << 13,  /* ss_join(): connection-relay.c has it */
+	CUT = 1 << 14,     /* it ends by a reset */
+	HEADER = 1 << 15,  /* not admitted before its PROXY header has come */
+};
+
+enum leg_flags {
+	LEG_PEER_EOF = 1 << 0,      /* the peer has finished, */
+	LEG_TARGET_FIN = 1 << 1,    /* and the target knows */
+	LEG_TARGET_EOF = 1 << 2,    /* the target has finished, */
+	LEG_PEER_FIN = 1 << 3,      /* and the peer knows */
+	LEG_PEER_BROKEN = 1 << 4,   /* reset */
+	LEG_TARGET_BROKEN = 1 << 5, /* reset */
+	LEG_CONNECTING = 1 << 6,
+	LEG_UNIX = 1 << 7,
 };
 
 struct connection_job;
 
-/* What most connections do not need: those of a service with a bandwidth, a timer or jobs have it.
+struct relay_bulk;
+
+/* The second leg of a connection whose handler connects to others; behind struct ss_connection. */
+struct connection_leg {
+	struct loop_source source; /* fd -1: there is none */
+	struct buffer *output;     /* for the target */
+	union {
+		struct relay_bulk *bulk;    /* once joined */
+		struct connection_job *job; /* before that */
+	};
+	uint32_t timer_due;
+	uint16_t connect_ms;
+	uint16_t flags;
+};
+
+/* What most connections do not need: those with a bandwidth, a timer or jobs have it; at the end.
  */
 struct connection_more {
 	struct pace pace;
-	int64_t timer_due; /* of ss_set_timer(): loop time, ms; 0: not set */
 	struct connection_job *job;
+	uint32_t timer_due; /* of ss_set_timer(): loop time, ms, the lower half; 0: not set */
 };
 
 struct ss_connection {
@@ -57,20 +88,42 @@ struct ss_connection {
 	uint64_t reason : 8; /* enum ss_reason */
 	uint64_t flags : 16;
 	struct peer peer;
-	uint32_t active;               /* when bytes moved last: loop time, ms, the lower half */
-	struct connection_more more[]; /* one, or none */
+	uint32_t active; /* when bytes moved last: loop time, ms, the lower half */
 };
 
 /* Memory of an idle connection: this and malloc's header of 8 bytes, rounded up to 16. */
 _Static_assert(sizeof(struct ss_connection) <= 168, "an idle connection has grown");
+_Static_assert(sizeof(struct ss_connection) + sizeof(struct connection_leg) <= 248,
+	       "an idle pair has grown");
 
 /* connection.c: gives the handler what it has left over. */
 void connection_deliver_waiting(struct ss_connection *c);
 
+/* connection.c: not more than a second's worth where there is a bandwidth; and what was taken. */
+size_t connection_paced_size(const struct ss_connection *c, size_t most);
+void connection_pace(struct ss_connection *c, uint64_t bytes);
+
+/* connection-header.c: reads on; true when the peer is known and admitted. */
+bool connection_read_header(struct ss_connection *c);
+
 /* connection-out.c */
 void connection_flush(struct ss_connection *c);
 void connection_tell_writable(struct ss_connection *c);
-void connection_drop_output(struct ss_connection *c);
+/*
+ * A queue of the connection, c->output or that of the leg: what is in it counts for max_output. 0,
+ * or -errno, and then the connection fails.
+ */
+int connection_queue(struct ss_connection *c, struct buffer **queue, const void *bytes,
+		     size_t length);
+void connection_consume(struct ss_connection *c, struct buffer **queue, size_t length);
+void connection_drop(struct ss_connection *c, struct buffer **queue);
+
+/* connection-leg.c: there may be none. */
+void connection_leg_close(struct ss_connection *c);
+
+/* connection-relay.c: whether bytes wait for one side or the other; the end of it. */
+bool connection_relay_waits(struct ss_connection *c);
+void connection_relay_end(struct ss_connection *c);
 
 /* connection-job.c: the connection ends; its job will find nobody. */
 void connection_leave_job(struct ss_connection *c);
@@ -83,6 +136,7 @@ void connection_misuse(struct ss_connection *c, const char *format, ...)
 void connection_foreign_call(const struct ss_connection *c, const char *call);
 
 /* connection-end.c */
+void connection_reset_fd(int fd); /* its close() sends a reset */
 void connection_fail(struct ss_connection *c, enum ss_reason reason);
 void connection_fail_errno(struct ss_connection *c, int error);
 void connection_close(struct ss_connection *c, enum ss_reason reason);
@@ -105,11 +159,48 @@ static inline bool connection_is_own(const struct ss_connection *c)
 	return likely(c->set == connection_own_set);
 }
 
-/* For connections that have `more`. */
+static inline bool connection_has_leg(const struct service *service)
+{
+	return service->handler->flags & SS_CONNECTS;
+}
+
 static inline bool connection_has_more(const struct service *service)
 {
-	return service->section->limits.bandwidth > 0 || service->handler->timer ||
-	       service->handler->flags & SS_OFFLOADS;
+	return service->section->limits.bandwidth > 0 ||
+	       (!connection_has_leg(service) &&
+		(service->handler->timer || service->handler->flags & SS_OFFLOADS));
+}
+
+static inline size_t connection_size(const struct service *service)
+{
+	return sizeof(struct ss_connection) +
+	       (connection_has_leg(service) ? sizeof(struct connection_leg) : 0) +
+	       (connection_has_more(service) ? sizeof(struct connection_more) : 0);
+}
+
+/* Only for connections that have one. */
+static inline struct connection_leg *connection_leg(const struct ss_connection *c)
+{
+	return (struct connection_leg *)(uintptr_t)(c + 1);
+}
+
+static inline struct connection_more *connection_more(const struct ss_connection *c)
+{
+	struct connection_leg *leg = connection_leg(c);
+
+	return (struct connection_more *)(connection_has_leg(c->service) ? leg + 1 : leg);
+}
+
+/* Where the job of a connection is kept, and when its timer is due. */
+static inline struct connection_job **connection_job(const struct ss_connection *c)
+{
+	return connection_has_leg(c->service) ? &connection_leg(c)->job : &connection_more(c)->job;
+}
+
+static inline uint32_t *connection_timer(const struct ss_connection *c)
+{
+	return connection_has_leg(c->service) ? &connection_leg(c)->timer_due
+					      : &connection_more(c)->timer_due;
 }
 
 /* It is the handler that closes, not the server: that is no reason of its own to be cut off. */

@@ -24,7 +24,6 @@
 
 #define READS_PER_TURN 4 /* 256 KiB; then it is another connection's turn */
 #define DISCARD_SIZE   (1 << 20)
-#define LINGER_BYTES   65536 /* dropped after the polite close; who sends more is reset */
 
 static _Atomic uint64_t last_id;
 
@@ -110,7 +109,7 @@ static void deliver_eof(struct ss_connection *c)
 static slow_path void drop(struct ss_connection *c, size_t length)
 {
 	c->dropped += length;
-	if (c->flags & SHUT && c->dropped > LINGER_BYTES)
+	if (c->flags & SHUT && c->dropped > CONNECTION_LINGER_BYTES)
 		connection_give_up(c);
 }
 
@@ -134,7 +133,7 @@ static slow_path void read_nothing(struct ss_connection *c, ssize_t n)
 
 /* Not more than a second's worth: it waits for no longer than that, and then its deadlines are
  * seen. */
-static size_t paced_size(const struct ss_connection *c, size_t most)
+size_t connection_paced_size(const struct ss_connection *c, size_t most)
 {
 	int64_t rate = c->service->section->limits.bandwidth;
 
@@ -148,7 +147,7 @@ static size_t paced_size(const struct ss_connection *c, size_t most)
 static slow_path void discard_once(struct ss_connection *c)
 {
 	bool tcp = !c->peer.is_unix;
-	size_t size = paced_size(c, tcp ? DISCARD_SIZE : CONNECTION_READ_SIZE);
+	size_t size = connection_paced_size(c, tcp ? DISCARD_SIZE : CONNECTION_READ_SIZE);
 	ssize_t n = tcp ? sys_discard(c->source.fd, size)
 			: sys_recv(c->source.fd, c->set->input, size);
 
@@ -194,14 +193,21 @@ static slow_path void read_once(struct ss_connection *c, size_t size)
 	deliver(c, c->set->input, n);
 }
 
-/* The first event, in the thread that owns the connection from now on. */
+/*
+ * The first event, in the thread that owns the connection from now on; or another one, while the
+ * header of a proxy has not come.
+ */
 static void join(struct ss_connection *c)
 {
 	const struct ss_handler *handler = c->service->handler;
 
-	list_add_tail(&c->set->members, &c->member);
-	c->began = (uint64_t)c->set->loop->now & 0xffffffffff;
-	connection_moved(c);
+	if (list_empty(&c->member)) {
+		list_add_tail(&c->set->members, &c->member);
+		c->began = (uint64_t)c->set->loop->now & 0xffffffffff;
+		connection_moved(c);
+	}
+	if (c->flags & HEADER && !connection_read_header(c))
+		return;
 	if (handler->open && handler->open(c) != 0) {
 		connection_fail(c, SS_REFUSED);
 		return;
@@ -217,12 +223,12 @@ static void join(struct ss_connection *c)
 
 static bool may_read(const struct ss_connection *c)
 {
-	bool taken = c->flags & CLOSING || !(c->output || c->flags & BUSY);
+	bool taken = c->flags & CLOSING || !(c->output || c->flags & (BUSY | PAUSED));
 
-	return taken && c->source.events & READABLE && !(c->flags & (FAILED | PACED));
+	return taken && c->source.events & READABLE && !(c->flags & (FAILED | PACED | HEADER));
 }
 
-/* While a job is under way nobody reads, and a reset would not be seen before it is done. */
+/* While nobody reads a reset would not be seen. */
 static void look_for_reset(struct ss_connection *c)
 {
 	socklen_t size = sizeof(int);
@@ -232,17 +238,28 @@ static void look_for_reset(struct ss_connection *c)
 		connection_fail_errno(c, error);
 }
 
+static void deliver_again(struct ss_connection *c)
+{
+	c->flags &= (uint16_t)~RESUMED;
+	if (c->input && ss_ready(c))
+		connection_deliver_waiting(c);
+}
+
 /* What there is to do before reading; seldom anything. */
 static void prepare(struct ss_connection *c)
 {
-	if (!(c->flags & OPENED))
+	if (!(c->flags & (OPENED | FAILED)))
 		join(c);
+	if (c->flags & HEADER)
+		return;
 	if (c->source.events & LOOP_EXPIRED)
 		connection_expired(c);
 	if (c->source.events & (EPOLLHUP | EPOLLERR))
 		c->flags &= (uint16_t)~PACED; /* it is over: nobody waits for the pace */
-	if (c->flags & BUSY && c->source.events & EPOLLERR)
+	if (c->flags & (BUSY | PAUSED) && c->source.events & EPOLLERR)
 		look_for_reset(c);
+	if (c->flags & RESUMED)
+		deliver_again(c);
 	if (c->output && c->source.events & WRITABLE && !(c->flags & FAILED))
 		connection_flush(c);
 	if (c->flags & WANTS && !c->output && c->source.events & WRITABLE)
@@ -250,10 +267,10 @@ static void prepare(struct ss_connection *c)
 }
 
 /* The connection has had its bytes: it is not read until time has paid for them. */
-static void pace(struct ss_connection *c, uint64_t bytes)
+void connection_pace(struct ss_connection *c, uint64_t bytes)
 {
-	int64_t wait = pace_took(&c->more->pace, c->service->section->limits.bandwidth, bytes,
-				 c->set->loop->now);
+	int64_t wait = pace_took(&connection_more(c)->pace, c->service->section->limits.bandwidth,
+				 bytes, c->set->loop->now);
 
 	if (wait == 0)
 		return;
@@ -268,9 +285,9 @@ static void read_any(struct ss_connection *c)
 	if ((c->flags & (DISCARD | CLOSING)) == DISCARD)
 		discard_once(c);
 	else
-		read_once(c, paced_size(c, CONNECTION_READ_SIZE));
+		read_once(c, connection_paced_size(c, CONNECTION_READ_SIZE));
 	if ((c->flags & (LIMITED | CLOSING | FAILED)) == LIMITED)
-		pace(c, c->bytes_in - before);
+		connection_pace(c, c->bytes_in - before);
 }
 
 /* Reads on after `reads` reads in this turn. What is left after its share waits for the next. */
@@ -325,6 +342,7 @@ int connection_set_init(struct connection_set *set, struct loop *loop,
 					.input = malloc(CONNECTION_READ_SIZE),
 					.pool = pool };
 	list_init(&set->members);
+	pipes_init(&set->pipes, PIPES_MAX);
 	if (services) {
 		set->places = places_new(services, worker);
 		set->n_places = services->count;
@@ -335,6 +353,7 @@ int connection_set_init(struct connection_set *set, struct loop *loop,
 void connection_set_deinit(struct connection_set *set)
 {
 	free(set->input);
+	pipes_deinit(&set->pipes);
 	places_free(set->places, set->n_places);
 	set->input = NULL;
 	set->places = NULL;
@@ -349,19 +368,22 @@ void connection_set_enter(struct connection_set *set)
 int connection_place(struct connection_set *set, struct service *service, int fd,
 		     const struct peer *peer)
 {
-	size_t more = connection_has_more(service) ? sizeof(struct connection_more) : 0;
-	struct ss_connection *c = calloc(1, sizeof(*c) + more);
+	struct ss_connection *c = calloc(1, connection_size(service));
 
 	if (!c) {
 		close(fd);
 		return -ENOMEM;
 	}
 	loop_source_init(&c->source, fd, on_ready);
+	if (connection_has_leg(service))
+		loop_source_init(&connection_leg(c)->source, -1, NULL);
 	list_init(&c->member);
 	c->set = set;
 	c->service = service;
 	c->peer = *peer;
 	c->flags = service->section->limits.bandwidth > 0 ? LIMITED : 0;
+	if (service_has_proxies(service))
+		c->flags |= HEADER;
 	c->id = 1 + atomic_fetch_add_explicit(&last_id, 1, memory_order_relaxed);
 	atomic_fetch_add_explicit(&set->count, 1, memory_order_relaxed);
 	int r = loop_add(set->loop, &c->source, CONNECTION_MASK);

@@ -19,8 +19,12 @@
 #include "buffer.h"
 #include "loop.h"
 #include "peer.h"
+#include "pipes.h"
 #include "place.h"
 #include "pool.h"
+
+/* Dropped after the polite close; who sends more is reset. */
+#define CONNECTION_LINGER_BYTES 65536
 
 /* One read; the buffer is shared by the connections of a set. */
 #define CONNECTION_READ_SIZE 65536
@@ -32,10 +36,11 @@ struct connection_set {
 	struct buffer *rest;      /* for ss_rest() in eof(), while that runs */
 	struct ss_worker *places; /* owned; of each service */
 	size_t n_places;
-	struct pool *pool; /* for ss_offload(); borrowed */
-	unsigned jobs;     /* in the pool, or on their way back */
-	bool finishing;    /* whoever still joins is ended politely at once, */
-	bool aborting;     /* or without */
+	struct pool *pool;  /* for ss_offload(); borrowed */
+	struct pipes pipes; /* for ss_join() */
+	unsigned jobs;      /* in the pool, or on their way back */
+	bool finishing;     /* whoever still joins is ended politely at once, */
+	bool aborting;      /* or without */
 	/* NULL, or called after each end; and after each job, with NULL. */
 	void (*ended)(struct connection_set *set, struct service *service);
 	/* NULL, or called when a handler has counted something. */

@@ -145,6 +145,14 @@ static void guarded_timer(struct ss_connection *connection)
 	leave(&visit);
 }
 
+static void guarded_connected(struct ss_connection *connection, int error)
+{
+	struct visit visit = enter_for(connection, "connected");
+
+	real(connection)->connected(connection, error);
+	leave(&visit);
+}
+
 static void guarded_close(struct ss_connection *connection, enum ss_reason reason)
 {
 	struct visit visit = enter_for(connection, "close");
@@ -184,6 +192,8 @@ void guard_init(struct guard *guard)
 		handler->timer = guarded_timer;
 	if (real_handler->close)
 		handler->close = guarded_close;
+	if (real_handler->connected)
+		handler->connected = guarded_connected;
 }
 
 void guard_start(int budget_ms, void (*wake)(void *context), void *context)

@@ -23,8 +23,9 @@ struct record {
 	int priority;
 	char message[512];
 	char socket[256], handler[32], peer[64];
+	char target[128];
 	const char *reason;
-	uint64_t connection, bytes_in, bytes_out, duration_us;
+	uint64_t connection, bytes_in, bytes_out, duration_us, connect_us;
 	int error;
 };
 
@@ -104,6 +105,7 @@ static void add_fields(struct parts *parts, const struct record *record)
 	add_string(parts, "SOCKET", record->socket);
 	add_string(parts, "HANDLER", record->handler);
 	add_string(parts, "PEER", record->peer);
+	add_string(parts, "TARGET", record->target);
 	add_string(parts, "REASON", record->reason);
 	if (record->error)
 		add_part(parts, "ERRNO=%d", record->error);
@@ -111,6 +113,7 @@ static void add_fields(struct parts *parts, const struct record *record)
 	add_number(parts, "BYTES_IN", record->bytes_in, ended);
 	add_number(parts, "BYTES_OUT", record->bytes_out, ended);
 	add_number(parts, "DURATION_USEC", record->duration_us, ended);
+	add_number(parts, "CONNECT_USEC", record->connect_us, false);
 }
 
 static int send_record(const struct record *record)
@@ -180,11 +183,13 @@ void journal_log(enum journal_event event, int priority, const struct journal_fi
 		copy(record.socket, sizeof(record.socket), fields->socket);
 		copy(record.handler, sizeof(record.handler), fields->handler);
 		copy(record.peer, sizeof(record.peer), fields->peer);
+		copy(record.target, sizeof(record.target), fields->target);
 		record.reason = fields->reason;
 		record.connection = fields->connection;
 		record.bytes_in = fields->bytes_in;
 		record.bytes_out = fields->bytes_out;
 		record.duration_us = fields->duration_us;
+		record.connect_us = fields->connect_us;
 		record.error = fields->error;
 	}
 	if (!journal.running)

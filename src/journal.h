@@ -36,8 +36,11 @@ struct journal_fields {
 	const char *socket, *handler, *peer;
 	const char *reason; /* static */
 	uint64_t connection;
-	uint64_t bytes_in, bytes_out, duration_us; /* of JOURNAL_CONNECTION never left out */
-	int error;                                 /* an errno */
+	uint64_t bytes_in, bytes_out, duration_us;
+	const char *target; /* of a forwarded connection */
+	uint64_t connect_us;
+	/* of JOURNAL_CONNECTION never left out */
+	int error; /* an errno */
 };
 
 /* Sends one entry of `n` "FIELD=value" parts to the journal; 0 or -errno. It may block. */

@@ -18,7 +18,7 @@
 #define SETTINGS_SIZE_LIMIT (1 << 20)
 #define WORD_LIMIT          64
 #define COUNTERS_LIMIT      64
-#define KNOWN_FLAGS         (SS_SPEAKS_FIRST | SS_OFFLOADS)
+#define KNOWN_FLAGS         (SS_SPEAKS_FIRST | SS_OFFLOADS | SS_CONNECTS)
 
 bool module_is_text(const char *string, size_t max)
 {

@@ -5,8 +5,10 @@
  * second and more. Written in the section it is an error; from the defaults it is left out.
  */
 #include <string.h>
+#include <syslog.h>
 
 #include "crash.h"
+#include "journal.h"
 #include "service.h"
 #include "util.h"
 
@@ -64,11 +66,20 @@ struct settings_hooks services_hooks(const struct module_place *place)
 					.context = (void *)place };
 }
 
+/* A handler that connects to others has a second descriptor for each connection. */
+static unsigned files_each(const struct settings *settings)
+{
+	for (size_t i = 0; i < settings->n_sockets; i++)
+		if (settings->sockets[i].found->flags & SS_CONNECTS)
+			return 2;
+	return 1;
+}
+
 /* More than there are files for cannot hold; nothing said means as many as there are. */
 static unsigned connections_for(const struct settings *settings, unsigned files, unsigned reserved,
 				struct report *report)
 {
-	unsigned room = files > reserved ? files - reserved : 0;
+	unsigned room = files > reserved ? (files - reserved) / files_each(settings) : 0;
 	if (room > CONNECTIONS_MAX)
 		room = CONNECTIONS_MAX; /* the limit of files may be without bounds */
 	unsigned wanted = (unsigned)settings->max_connections;
@@ -338,6 +349,23 @@ void service_turned_away(struct service *service, enum service_verdict verdict)
 	atomic_fetch_add_explicit(&service->turned_away[verdict], 1, memory_order_relaxed);
 }
 
+void service_log_turned_away(const struct service *service, const struct peer *peer,
+			     enum service_verdict verdict, const char *detail)
+{
+	char text[PEER_MAX];
+
+	if (!journal_admit(JOURNAL_TURNED_AWAY))
+		return;
+	struct journal_fields fields = {
+		.socket = service->section->name,
+		.handler = service->handler->name,
+		.peer = peer_format(text, peer),
+		.reason = service_verdict_name(verdict),
+	};
+	journal_log(JOURNAL_TURNED_AWAY, LOG_NOTICE, &fields, "%s: %s was turned away: %s%s%s",
+		    fields.socket, text, fields.reason, detail ? ", " : "", detail ? detail : "");
+}
+
 enum service_verdict service_admit(struct service *service, const struct peer *peer, int64_t now_ms)
 {
 	enum service_verdict verdict = judge(service, peer, now_ms);
@@ -411,9 +439,13 @@ void *ss_service_state(const struct ss_service *service)
 const char *service_verdict_name(enum service_verdict verdict)
 {
 	static const char *const names[] = {
-		[SERVICE_ADMITTED] = "admitted", [SERVICE_DENIED] = "denied",
-		[SERVICE_TOO_MANY] = "too-many", [SERVICE_TOO_FAST] = "too-fast",
+		[SERVICE_ADMITTED] = "admitted",
+		[SERVICE_DENIED] = "denied",
+		[SERVICE_TOO_MANY] = "too-many",
+		[SERVICE_TOO_FAST] = "too-fast",
 		[SERVICE_FULL] = "full",
+		[SERVICE_NO_PROXY] = "no-proxy",
+		[SERVICE_BAD_HEADER] = "bad-header",
 	};
 
 	return names[verdict];

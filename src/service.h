@@ -35,10 +35,12 @@ struct capacity {
 
 enum service_verdict {
 	SERVICE_ADMITTED,
-	SERVICE_DENIED,   /* access */
-	SERVICE_TOO_MANY, /* connections of this source */
-	SERVICE_TOO_FAST, /* new connections of this source */
-	SERVICE_FULL,     /* connections in all, where at_limit = "refuse" */
+	SERVICE_DENIED,     /* access */
+	SERVICE_TOO_MANY,   /* connections of this source */
+	SERVICE_TOO_FAST,   /* new connections of this source */
+	SERVICE_FULL,       /* connections in all, where at_limit = "refuse" */
+	SERVICE_NO_PROXY,   /* none of the proxies that may connect */
+	SERVICE_BAD_HEADER, /* of the PROXY protocol, or none in time */
 	SERVICE_VERDICTS,
 };
 
@@ -114,6 +116,16 @@ enum service_verdict service_admit(struct service *service, const struct peer *p
 
 /* Counts a connection that was turned away before service_admit(). */
 void service_turned_away(struct service *service, enum service_verdict verdict);
+
+/* And says so in the journal; `detail` may be NULL. */
+void service_log_turned_away(const struct service *service, const struct peer *peer,
+			     enum service_verdict verdict, const char *detail);
+
+/* Whether its connections begin with a PROXY header. */
+static inline bool service_has_proxies(const struct service *service)
+{
+	return service->section->proxies.n_prefixes > 0;
+}
 
 /* An admitted connection has ended. */
 void service_left(struct service *service, const struct peer *peer, uint64_t bytes_in,

@@ -50,7 +50,7 @@ static bool is_same(const struct item *a, const struct item *b)
 static bool find_in_list(const struct item *wanted, const config_setting_t *list,
 			 struct item *ret_other)
 {
-	const struct settings_row *row = settings_row_find(SETTINGS_IN_SECTIONS, SETTINGS_ACCESS,
+	const struct settings_row *row = settings_row_find(SETTINGS_IN_SECTIONS, wanted->row->group,
 							   config_setting_name(list));
 	char problem[VALUE_PROBLEM_MAX];
 

@@ -78,12 +78,12 @@ static void read_defaults(struct loader *l, const config_setting_t *group)
 			      &l->defaults.limits);
 }
 
-/* The rules begin anew: an entry with an access group has none of the rules of defaults. */
-static void read_access(struct loader *l, const config_setting_t *group, unsigned scope,
-			struct settings_socket *section)
+/* The rules begin anew: an entry with such a group has none of the rules of defaults. */
+static void read_rules(struct loader *l, const config_setting_t *group, unsigned scope,
+		       const char *name, struct settings_socket *section)
 {
-	access_deinit(&section->access);
-	read_group(l, group, scope, SETTINGS_ACCESS, section);
+	access_deinit(strcmp(name, SETTINGS_ACCESS) == 0 ? &section->access : &section->proxies);
+	read_group(l, group, scope, name, section);
 }
 
 /* A group or a list whose type is right. */
@@ -92,8 +92,8 @@ static void read_inner(struct loader *l, const config_setting_t *setting, unsign
 {
 	if (strcmp(name, SETTINGS_HANDLER) == 0)
 		return; /* read when the handler is known */
-	if (strcmp(name, SETTINGS_ACCESS) == 0)
-		read_access(l, setting, scope, target);
+	if (strcmp(name, SETTINGS_ACCESS) == 0 || strcmp(name, SETTINGS_PROXY) == 0)
+		read_rules(l, setting, scope, name, target);
 	else if (scope != SETTINGS_IN_FILE)
 		read_group(l, setting, scope, name, target);
 	else if (config_setting_is_list(setting))
@@ -209,7 +209,7 @@ static void read_entry(struct loader *l, const config_setting_t *entry)
 		return;
 	}
 	*socket = l->defaults;
-	socket->access = (struct access_rules){ 0 };
+	socket->access = socket->proxies = (struct access_rules){ 0 };
 	socket->where = complaints_where(&l->complaints, entry);
 	socket->options = calloc(sockopt_count, sizeof(*socket->options));
 	if (!socket->options) {
@@ -219,6 +219,7 @@ static void read_entry(struct loader *l, const config_setting_t *entry)
 	l->settings->n_sockets++;
 	memcpy(socket->options, l->defaults.options, sockopt_count * sizeof(*socket->options));
 	l->failed |= access_copy(&socket->access, &l->defaults.access) < 0;
+	l->failed |= access_copy(&socket->proxies, &l->defaults.proxies) < 0;
 
 	settings_check_required(&l->complaints, entry);
 	read_group(l, entry, SETTINGS_IN_SOCKET, "", socket);
@@ -296,6 +297,7 @@ static void drop(struct loader *l)
 	config_destroy(&l->config);
 	free(l->defaults.options);
 	access_deinit(&l->defaults.access);
+	access_deinit(&l->defaults.proxies);
 	settings_unref(l->settings);
 	source_deinit(&l->source);
 }

@@ -143,6 +143,8 @@ const struct settings_row settings_table[] = {
 	  .help = "how long nothing may be received or sent; 0: no limit" },
 	{ IN_TIMEOUTS(write), .rule = TIMEOUT, .initial = 30000,
 	  .help = "how long the peer may take nothing of what waits for it; 0: no limit" },
+	{ IN_TIMEOUTS(half_closed), .rule = TIMEOUT,
+	  .help = "how long nothing may move when one side of a forwarded connection has finished; 0: no limit" },
 	{ IN_TIMEOUTS(lifetime), .rule = TIMEOUT,
 	  .help = "how long a connection may last, whatever it does; 0: no limit" },
 	{ IN_TIMEOUTS(linger), .rule = SECONDS(100, 60 * 1000), .initial = 1000,
@@ -160,6 +162,14 @@ const struct settings_row settings_table[] = {
 	  .help = "groups that may connect by AF_UNIX, as allow_uids; a rule for a user comes first" },
 	{ IN_ACCESS(deny_gids), .rule = IDS, .gids = true,
 	  .help = "groups that may not connect by AF_UNIX" },
+
+	GROUP(SETTINGS_IN_SECTIONS, SETTINGS_PROXY),
+	{ IN_SECTION(SETTINGS_IN_SECTIONS, SETTINGS_PROXY, "from", proxies), .rule = PREFIXES,
+	  .allow = true,
+	  .help = "proxies: each of their connections begins with a PROXY header; others may not connect" },
+	{ IN_SECTION(SETTINGS_IN_SECTIONS, SETTINGS_PROXY, "header_timeout", timeouts.header_ms),
+	  .rule = SECONDS(100, 60 * 1000), .initial = 3000,
+	  .help = "how long the PROXY header may take" },
 
 	GROUP(SETTINGS_IN_SECTIONS, "log"),
 	{ IN_SECTION(SETTINGS_IN_SECTIONS, "log", "connections", log_connections),

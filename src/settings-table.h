@@ -24,6 +24,7 @@ enum settings_scope {
 #define SETTINGS_OPTIONS "options"
 #define SETTINGS_LIMITS  "limits"
 #define SETTINGS_ACCESS  "access"
+#define SETTINGS_PROXY   "proxy"
 
 /* Group of entries of sockets whose keys are the handler's. */
 #define SETTINGS_HANDLER "settings"

@@ -37,6 +37,7 @@ static void drop(struct settings *settings)
 		free(settings->sockets[i].module);
 		free(settings->sockets[i].options);
 		access_deinit(&settings->sockets[i].access);
+		access_deinit(&settings->sockets[i].proxies);
 	}
 	free(settings->sockets);
 	for (size_t i = 0; i < settings->n_files; i++)

@@ -49,7 +49,8 @@ struct settings_limits {
 
 /* In milliseconds; 0 is none, but not for the lingering close, which always ends. */
 struct settings_timeouts {
-	int first_byte_ms, idle_ms, write_ms, lifetime_ms, linger_ms;
+	int first_byte_ms, idle_ms, write_ms, half_closed_ms, lifetime_ms, linger_ms;
+	int header_ms; /* of the PROXY protocol */
 };
 
 /* One entry of `sockets`: what is done with the connections of one file descriptor name. */
@@ -66,6 +67,8 @@ struct settings_socket {
 	struct settings_limits limits;
 	struct settings_timeouts timeouts;
 	struct access_rules access;
+	struct access_rules
+		proxies; /* whose connections begin with a PROXY header; none: nobody's */
 	struct settings_option *options; /* sockopt_count of them, same index as sockopt_table */
 };
 

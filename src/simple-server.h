@@ -31,6 +31,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -71,19 +72,22 @@ enum ss_reason {
 	SS_REFUSED,        /* open() returned an error */
 	SS_INPUT_FULL,     /* data() left more than SS_INPUT_MAX bytes */
 	SS_NO_MEMORY,
-	SS_OUTPUT_FULL,        /* more waited than limits.output or max_output allow */
-	SS_FIRST_BYTE_TIMEOUT, /* the peer sent nothing at all in time */
-	SS_IDLE_TIMEOUT,       /* nothing came and nothing went for too long */
-	SS_WRITE_TIMEOUT,      /* bytes waited and the peer took none in time */
-	SS_LIFETIME,           /* it was open for as long as it may */
-	SS_DRAIN,              /* the server stopped */
-	SS_ERROR,              /* any other error of the socket */
-	SS_MISUSE,             /* the handler broke a rule of this interface */
+	SS_OUTPUT_FULL,         /* more waited than limits.output or max_output allow */
+	SS_FIRST_BYTE_TIMEOUT,  /* the peer sent nothing at all in time */
+	SS_IDLE_TIMEOUT,        /* nothing came and nothing went for too long */
+	SS_WRITE_TIMEOUT,       /* bytes waited and the peer took none in time */
+	SS_LIFETIME,            /* it was open for as long as it may */
+	SS_DRAIN,               /* the server stopped */
+	SS_ERROR,               /* any other error of the socket */
+	SS_MISUSE,              /* the handler broke a rule of this interface */
+	SS_CONNECT_FAILED,      /* no target could be reached */
+	SS_HALF_CLOSED_TIMEOUT, /* joined; one side had finished and nothing moved for too long */
 };
 
 enum ss_flags {
 	SS_SPEAKS_FIRST = 1 << 0, /* sends before it has received: tcp_defer_accept does not fit */
 	SS_OFFLOADS = 1 << 1,     /* calls ss_offload(): the pool is started */
+	SS_CONNECTS = 1 << 2,     /* calls ss_connect(): a connection may have a second leg */
 };
 
 /*
@@ -217,6 +221,15 @@ struct ss_handler {
 	 * ask are allowed in it. NULL: nothing to do.
 	 */
 	void (*close)(struct ss_connection *connection, enum ss_reason reason);
+
+	/* ss_connect(): the leg is there (0), or -errno and there is none; another may be tried. */
+	void (*connected)(struct ss_connection *connection, int error);
+
+	/*
+	 * Who the other end is, for the journal when the connection has ended: static, or as long
+	 * as the connection. NULL: not said.
+	 */
+	const char *(*target)(const struct ss_connection *connection);
 };
 
 /*
@@ -297,9 +310,9 @@ size_t ss_send_blob(struct ss_connection *connection, const struct ss_blob *blob
 void ss_want_writable(struct ss_connection *connection);
 
 /*
- * Has timer() called once, in `in_ms` or later (a clock of 1 to 10 ms; a second more where
- * limits.bandwidth holds the connection back). Setting it again moves it; < 0 takes it back. There
- * is one for each connection. A handler without timer() may not.
+ * Has timer() called once, `in_ms` after ss_now() or later (a clock of 1 to 10 ms; a second more
+ * where limits.bandwidth holds the connection back). Setting it again moves it; < 0 takes it back.
+ * There is one for each connection. A handler without timer() may not.
  */
 void ss_set_timer(struct ss_connection *connection, int64_t in_ms);
 
@@ -323,6 +336,47 @@ int64_t ss_now(const struct ss_connection *connection);
  */
 int ss_offload(struct ss_connection *connection, void (*work)(void *job),
 	       void (*done)(struct ss_connection *connection, void *job), void *job);
+
+/*
+ * No data() and no eof() until ss_resume(), which has data() called again with what waits. What the
+ * peer sends meanwhile stays in the kernel.
+ */
+void ss_pause(struct ss_connection *connection);
+void ss_resume(struct ss_connection *connection);
+
+/* Ends the connection for a reason: politely, or by a reset. What waits is lost then. */
+void ss_fail(struct ss_connection *connection, enum ss_reason reason, int reset);
+
+enum ss_connect_flags {
+	SS_AS_PEER = 1 << 0, /* from the peer's own address: ip(7), IP_TRANSPARENT */
+};
+
+/*
+ * Opens the second leg of a connection: a stream socket to a target, with the socket options of the
+ * section. connected() comes later; with -ETIMEDOUT when `timeout_ms` has passed. 0; or -errno of
+ * socket(2), bind(2) or connect(2), -EALREADY (there is a leg), -EPIPE (ss_close() was called), and
+ * then connected() does not come. The handler has the flag SS_CONNECTS and a connected().
+ */
+int ss_connect(struct ss_connection *connection, const struct sockaddr *address, size_t length,
+	       int64_t timeout_ms, unsigned int flags);
+
+/* Sends to the target before ss_join(), or queues. 0 or -errno, and then the connection ends. */
+int ss_target_write(struct ss_connection *connection, const void *bytes, size_t length);
+
+/*
+ * Joins the two legs: from now on the server moves the bytes by itself, each way with its own
+ * back-pressure, end and reset, and without copying where there are many; what data() left goes
+ * first. Of the callbacks only close() comes after it. 0 or -errno: -ENOTCONN, -EPIPE.
+ */
+int ss_join(struct ss_connection *connection);
+
+/*
+ * Writes the header of the PROXY protocol, version 1 or 2, that tells a target who the peer is;
+ * returns how many bytes.
+ */
+#define SS_PROXY_HEADER_MAX 108
+size_t ss_proxy_header(const struct ss_connection *connection, unsigned int version,
+		       char out[SS_PROXY_HEADER_MAX]);
 
 /* A pointer of the handler's own, NULL at first; whatever it points to is the handler's. */
 void ss_set_state(struct ss_connection *connection, void *state);

@@ -53,7 +53,7 @@ result() {
 
 # Files that are one module: the parts of a connection, with the header that they share.
 module() {
-	basename "${1%.[ch]}" | sed 's/^connection-.*/connection/; s/^module-.*/module/'
+	basename "${1%.[ch]}" | sed 's/^connection-.*/connection/; s/^module-.*/module/; s/^forward-.*/forward/'
 }
 
 # "user used" for each own header that a core file includes, by module names; config.h is nobody's.
@@ -85,11 +85,12 @@ result 'no module uses a higher one' "$(
 
 result 'no modules use each other in a circle' "$(printf '%s\n' "$core" | tsort 2>&1 >/dev/null)"
 
+# A handler may have parts of its own: forward.c and forward-*.[ch] are one module.
 result 'handlers use the public header alone' "$(
 	for file in handlers/*.[ch]; do
 		[ -e "$file" ] || continue
 		edges "$file" | awk -v file="src/$file" '
-		$2 != "simple-server" { print file " includes " $2 ".h" }'
+		$2 != "simple-server" && $1 != $2 { print file " includes " $2 ".h" }'
 	done
 )"
 

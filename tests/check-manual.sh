@@ -108,7 +108,7 @@ same 'the page has each key with its type, range, unit, default, stage and famil
 	"$work/list-options" "$work/simple-server.conf.5"
 
 grep -E ' \((group|list)[;)]' "$work/heads" | sed 's/ .*//' >"$work/simple-server.conf.5"
-printf '%s\n' access defaults limits log options settings sockets timeouts >"$work/groups"
+printf '%s\n' access defaults limits log options proxy settings sockets timeouts >"$work/groups"
 same 'the page has each group' "$work/groups" "$work/simple-server.conf.5"
 
 awk -F '\t' '$4 != "" { print $1 " " $4 }' "$work/rows" >"$work/sockopt.c"

@@ -129,7 +129,9 @@ static const struct settings_limits default_limits = { .source_prefix_v4 = 32,
 						       .burst = 100,
 						       .source_burst = 10,
 						       .output = 1 << 20 };
-static const struct settings_timeouts default_timeouts = { .write_ms = 30000, .linger_ms = 1000 };
+static const struct settings_timeouts default_timeouts = { .write_ms = 30000,
+							   .linger_ms = 1000,
+							   .header_ms = 3000 };
 
 static void assert_limits(const struct settings_limits *a, const struct settings_limits *b)
 {
@@ -151,7 +153,9 @@ static void assert_timeouts(const struct settings_timeouts *a, const struct sett
 	assert_int_equal(a->first_byte_ms, b->first_byte_ms);
 	assert_int_equal(a->idle_ms, b->idle_ms);
 	assert_int_equal(a->write_ms, b->write_ms);
+	assert_int_equal(a->half_closed_ms, b->half_closed_ms);
 	assert_int_equal(a->lifetime_ms, b->lifetime_ms);
+	assert_int_equal(a->header_ms, b->header_ms);
 	assert_int_equal(a->linger_ms, b->linger_ms);
 }
 
@@ -323,7 +327,7 @@ static void test_unknown_keys(void **state)
 	assert_top_refused(
 		"defaults: {\nmax_conections = 1; };", "x:2: ",
 		"unknown key \"max_conections\" in defaults; known there: limits, timeouts, access, "
-		"log, options");
+		"proxy, log, options");
 	assert_top_refused("defaults: { timeouts: { linge = 1; }; };",
 			   "x:1: ", "in timeouts: { }; did you mean \"linger\"?");
 	assert_top_refused("defaults: { options: { tcp_no_delay = true; }; };",
@@ -495,7 +499,9 @@ static const struct number numbers[] = {
 	{ "timeouts", "first_byte", "0.1", "0.099", "2073600.0", "2073600.1", true },
 	{ "timeouts", "idle", "0.1", "0.0999", "2073600", "2073600.001", true },
 	{ "timeouts", "write", "0.1", "-1", "2073600", "2073601", true },
+	{ "timeouts", "half_closed", "0.1", "1e-300", "2073600", "1e10", true },
 	{ "timeouts", "lifetime", "0.1", "1e-300", "2073600", "1e10", true },
+	{ "proxy", "header_timeout", "0.1", "0.0999", "60", "60.001", false },
 	{ "timeouts", "linger", "0.1", "0", "60", "60.1", false },
 };
 
@@ -584,7 +590,12 @@ static void test_limits_and_timeouts(void **state)
 						       .source_burst = 8,
 						       .bandwidth = 1LL << 40,
 						       .output = 65537 };
-	static const struct settings_timeouts timeouts = { 100, 2000, 0, 2073600000, 5000 };
+	static const struct settings_timeouts timeouts = { .first_byte_ms = 100,
+							   .idle_ms = 2000,
+							   .half_closed_ms = 700,
+							   .lifetime_ms = 2073600000,
+							   .linger_ms = 5000,
+							   .header_ms = 3000 };
 
 	(void)state;
 	must_load("max_connections = 7; max_output = 68719476736L;"
@@ -593,7 +604,7 @@ static void test_limits_and_timeouts(void **state)
 		  "source_prefix_v6 = 4; rate = 5; burst = 6; source_rate = 7; source_burst = 8;\n"
 		  "bandwidth = 1099511627776L; output = 65537; };\n"
 		  "timeouts: { first_byte = 0.1; idle = 2; write = 0; lifetime = 2073600.0;\n"
-		  "linger = 5; }; } );");
+		  "half_closed = 0.7; linger = 5; }; } );");
 	assert_int_equal(settings->max_connections, 7);
 	assert_true(settings->max_output == 1LL << 36);
 	assert_limits(&find("a")->limits, &limits);
@@ -984,6 +995,7 @@ static void assert_same(const struct settings *a, const struct settings *b)
 		assert_limits(&x->limits, &y->limits);
 		assert_timeouts(&x->timeouts, &y->timeouts);
 		assert_access(&x->access, &y->access);
+		assert_access(&x->proxies, &y->proxies);
 		assert_int_equal(x->log_connections, y->log_connections);
 		for (size_t o = 0; o < sockopt_count; o++)
 			assert_same_value(&x->options[o], &y->options[o]);
@@ -1044,7 +1056,7 @@ static void test_dump_of_limits_and_access(void **state)
 		"timeouts: { first_byte = 0.123; idle = 1.5; write = 0; lifetime = 2073600; };\n"
 		"access: { deny = ( \"any\", \"192.0.2.66\" ); allow = ( \"192.0.2.0/24\",\n"
 		"\"2001:db8::/32\", \"0.0.0.0/0\", \"::/0\" ); deny_uids = ( 4294967294L, 1 );\n"
-		"allow_gids = ( 2 ); }; };\n"
+		"allow_gids = ( 2 ); }; proxy: { from = ( \"10.0.0.0/8\" ); header_timeout = 1; }; };\n"
 		"sockets = ( { name = \"a\"; handler = \"h\"; }, { name = \"b\"; handler = \"h\";\n"
 		"access: { deny = ( \"::1\" ); allow_uids = ( 3 ); }; } );");
 	original = settings;
@@ -1560,7 +1572,7 @@ static void test_shipped_file_has_each_key_once(void **state)
 		if (count_lines(text, key) != count_keys(list, key))
 			fail_msg("%s stands there %d times", key, count_lines(text, key));
 	}
-	assert_int_equal(n, 34 + sockopt_count);
+	assert_int_equal(n, 37 + sockopt_count);
 }
 
 static void test_shipped_file_explains_the_options_as_the_table_does(void **state)

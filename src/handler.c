@@ -9,10 +9,11 @@
 #include "util.h"
 
 extern const struct ss_handler chargen_handler, daytime_handler, discard_handler, echo_handler,
-	time_handler;
+	forward_handler, time_handler;
 
 static const struct ss_handler *const built_in[] = {
-	&echo_handler, &discard_handler, &chargen_handler, &daytime_handler, &time_handler,
+	&echo_handler,    &discard_handler, &chargen_handler,
+	&daytime_handler, &time_handler,    &forward_handler,
 };
 
 const struct ss_handler *handler_find(const char *name)

@@ -108,6 +108,93 @@ void *ss_state(const struct ss_connection *c)
 	return c->state;
 }
 
+/* What forward calls; tests/test-forward.c and tests/test-relay.c are about that. */
+int ss_connect(struct ss_connection *c, const struct sockaddr *address, size_t length,
+	       int64_t timeout_ms, unsigned int flags)
+{
+	(void)c, (void)address, (void)length, (void)timeout_ms, (void)flags;
+	abort();
+}
+
+int ss_join(struct ss_connection *c)
+{
+	(void)c;
+	abort();
+}
+
+void ss_fail(struct ss_connection *c, enum ss_reason reason, int reset)
+{
+	(void)c, (void)reason, (void)reset;
+	abort();
+}
+
+void ss_pause(struct ss_connection *c)
+{
+	(void)c;
+	abort();
+}
+
+void ss_set_timer(struct ss_connection *c, int64_t in_ms)
+{
+	(void)c, (void)in_ms;
+	abort();
+}
+
+int ss_target_write(struct ss_connection *c, const void *bytes, size_t length)
+{
+	(void)c, (void)bytes, (void)length;
+	abort();
+}
+
+size_t ss_proxy_header(const struct ss_connection *c, unsigned int version,
+		       char out[SS_PROXY_HEADER_MAX])
+{
+	(void)c, (void)version, (void)out;
+	abort();
+}
+
+void ss_log(const struct ss_connection *c, int priority, const char *format, ...)
+{
+	(void)c, (void)priority, (void)format;
+	abort();
+}
+
+void ss_count(struct ss_connection *c, unsigned int counter, int64_t n)
+{
+	(void)c, (void)counter, (void)n;
+	abort();
+}
+
+struct ss_service *ss_service_of(const struct ss_connection *c)
+{
+	(void)c;
+	abort();
+}
+
+const void *ss_settings(const struct ss_service *service)
+{
+	(void)service;
+	abort();
+}
+
+const char *ss_service_name(const struct ss_service *service)
+{
+	(void)service;
+	abort();
+}
+
+void ss_set_service_state(struct ss_service *service, void *state)
+{
+	(void)service, (void)state;
+	abort();
+}
+
+void *ss_service_state(const struct ss_service *service)
+{
+	(void)service;
+	abort();
+}
+
 static int setup(void **state)
 {
 	(void)state;
@@ -139,7 +226,8 @@ static const struct ss_handler *find(const char *name)
 
 static void each_is_registered(void **state)
 {
-	static const char *const names[] = { "echo", "discard", "chargen", "daytime", "time" };
+	static const char *const names[] = { "echo",    "discard", "chargen",
+					     "daytime", "time",    "forward" };
 	size_t n = 0;
 
 	(void)state;
@@ -160,6 +248,7 @@ static void who_speaks_first_says_so(void **state)
 	assert_int_equal(find("chargen")->flags & SS_SPEAKS_FIRST, SS_SPEAKS_FIRST);
 	assert_int_equal(find("daytime")->flags & SS_SPEAKS_FIRST, SS_SPEAKS_FIRST);
 	assert_int_equal(find("time")->flags & SS_SPEAKS_FIRST, SS_SPEAKS_FIRST);
+	assert_int_equal(find("forward")->flags & SS_SPEAKS_FIRST, SS_SPEAKS_FIRST);
 }
 
 static void discard_never_answers(void **state)

@@ -46,6 +46,7 @@ struct server {
 	struct loop_source signals;
 	struct loop_source status;   /* a timer: STATUS= is due */
 	struct loop_source deadline; /* a timer: the next step of the end is due */
+	struct loop_source idle;     /* a timer, while there is no connection: to leave */
 	struct loop_source jobs;     /* a timer, while the pool has work: for jobs that are stuck */
 	struct loop_source callbacks; /* a timer, while modules have work: for callbacks that are */
 	struct loop_message on_callback;
@@ -125,6 +126,45 @@ static void notify_status(struct server *server, const char *state)
 	activation_notify("%sSTATUS=%s", state, status_format(text, &status));
 }
 
+/* Armed where the counts are looked at; they are, soon after the last connection has ended. */
+static void watch_idle(struct server *server)
+{
+	int idle_ms = server->settings->idle_exit_ms;
+
+	if (idle_ms && server->phase == SERVING && workers_connections(&server->workers) == 0)
+		loop_arm(&server->loop, &server->idle, idle_ms);
+}
+
+/* A connection may be on its way in: nobody accepts any more, and then there is a last look. */
+static void on_idle_due(struct loop *loop, struct loop_source *source)
+{
+	struct server *server = container_of(source, struct server, idle);
+
+	loop_disarm(loop, source);
+	if (server->phase == SERVING && workers_connections(&server->workers) == 0)
+		workers_pause(&server->workers);
+}
+
+/*
+ * What came in meanwhile is served, and the others with it. If nothing did, whoever connects from
+ * now on waits in the queue of the socket, and systemd starts the next process for it.
+ */
+static void on_paused(struct workers *workers)
+{
+	struct server *server = workers->owner;
+
+	if (workers_connections(workers) > 0) {
+		workers_resume(workers);
+		return;
+	}
+	server->phase = DRAINING;
+	notify_status(server, "STOPPING=1\n");
+	journal_log(JOURNAL_STOPPING, LOG_INFO, NULL,
+		    "stopping: there was no connection for %.1f s; the next one starts it again",
+		    server->settings->idle_exit_ms / 1000.0);
+	workers_drain(workers);
+}
+
 /* STATUS= follows the counts at a distance, and an idle server sends none. */
 static void on_status_due(struct loop *loop, struct loop_source *source)
 {
@@ -134,12 +174,15 @@ static void on_status_due(struct loop *loop, struct loop_source *source)
 	server->status_sent = loop->now;
 	workers_untouch(&server->workers); /* before the counts are read: nothing is missed */
 	notify_status(server, "");
+	watch_idle(server);
 }
 
 static void on_touched(struct workers *workers)
 {
 	struct server *server = workers->owner;
 	int64_t wait = server->status_sent + STATUS_INTERVAL_MS - server->loop.now;
+
+	loop_disarm(&server->loop, &server->idle);
 
 	loop_arm(&server->loop, &server->status, wait > 0 ? wait : 0);
 }
@@ -156,6 +199,7 @@ static void on_ready(struct workers *workers)
 	}
 	server->phase = SERVING;
 	notify_status(server, "READY=1\n");
+	watch_idle(server);
 	for (size_t i = 0; i < server->setup.listeners.count; i++) {
 		const struct listener *listener = &server->setup.listeners.list[i];
 		struct journal_fields fields = {
@@ -334,9 +378,9 @@ static int start_pool(struct server *server)
 
 static int start(struct server *server)
 {
-	static const struct workers_events events = { .ready = on_ready,
-						      .touched = on_touched,
-						      .drained = on_drained };
+	static const struct workers_events events = {
+		.ready = on_ready, .touched = on_touched, .paused = on_paused, .drained = on_drained
+	};
 
 	int r = loop_init(&server->loop);
 	if (r == 0)
@@ -357,6 +401,7 @@ static enum server_exit serve(struct server *server, int signal_fd)
 	loop_source_init(&server->signals, signal_fd, on_signal);
 	loop_source_init(&server->status, -1, on_status_due);
 	loop_source_init(&server->deadline, -1, on_deadline);
+	loop_source_init(&server->idle, -1, on_idle_due);
 	loop_source_init(&server->jobs, -1, on_jobs_due);
 	loop_source_init(&server->callbacks, -1, on_callbacks_due);
 	server->on_callback.deliver = on_callback;

@@ -77,6 +77,7 @@ struct settings {
 	char *path;
 	int workers;         /* 0: one for each CPU of the process */
 	int drain_ms;        /* from SIGTERM to the end of the last connection */
+	int idle_exit_ms;    /* without a connection; 0: never */
 	int max_connections; /* 0: as many as the limit of open files allows */
 	int64_t max_output;  /* bytes that may wait in memory for all connections */
 	int pool_threads;

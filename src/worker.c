@@ -23,6 +23,7 @@ enum order {
 	ORDER_HELLO,
 	ORDER_ACCEPT,
 	ORDER_QUIET,
+	ORDER_RESUME,
 	ORDER_DRAIN,
 	ORDER_FINISH,
 	ORDER_ABORT,
@@ -129,15 +130,13 @@ static void on_hello(struct loop *loop, struct loop_message *message)
 	post_answer(container_of(message, struct worker, orders[ORDER_HELLO]), ORDER_HELLO);
 }
 
-/* There is no connection before every handler has started in every worker. */
-static void on_accept(struct loop *loop, struct loop_message *message)
+static void accept_all(struct worker *worker)
 {
-	struct worker *worker = container_of(message, struct worker, orders[ORDER_ACCEPT]);
 	int r = 0;
 
 	for (size_t i = 0; i < worker->listeners->count && !worker->quiet && r == 0; i++) {
-		r = acceptor_start(&worker->acceptors[i], loop, &worker->listeners->list[i],
-				   place_for_next, on_freed, worker);
+		r = acceptor_start(&worker->acceptors[i], &worker->loop,
+				   &worker->listeners->list[i], place_for_next, on_freed, worker);
 		worker->n_acceptors++;
 	}
 	if (r < 0) {
@@ -145,7 +144,26 @@ static void on_accept(struct loop *loop, struct loop_message *message)
 			    "cannot watch the sockets: %s", strerror(-r));
 		worker->failed = true;
 	}
+}
+
+/* There is no connection before every handler has started in every worker. */
+static void on_accept(struct loop *loop, struct loop_message *message)
+{
+	struct worker *worker = container_of(message, struct worker, orders[ORDER_ACCEPT]);
+
+	(void)loop;
+	accept_all(worker);
 	post_answer(worker, ORDER_ACCEPT);
+}
+
+static void on_resume(struct loop *loop, struct loop_message *message)
+{
+	struct worker *worker = container_of(message, struct worker, orders[ORDER_RESUME]);
+
+	(void)loop;
+	worker->quiet = false;
+	worker->n_acceptors = 0;
+	accept_all(worker);
 }
 
 static void on_quiet(struct loop *loop, struct loop_message *message)
@@ -227,8 +245,14 @@ static void on_quiet_answer(struct loop *loop, struct loop_message *message)
 		container_of(message, struct worker, answers[ORDER_QUIET])->workers;
 
 	(void)loop;
-	if (++workers->quiet == workers->count)
+	if (++workers->quiet < workers->count)
+		return;
+	if (workers->state == WORKERS_DRAINING) {
 		order_all(workers, ORDER_DRAIN);
+	} else {
+		workers->state = WORKERS_PAUSED;
+		workers->events->paused(workers);
+	}
 }
 
 static void on_drain_answer(struct loop *loop, struct loop_message *message)
@@ -259,6 +283,7 @@ static int worker_init(struct worker *worker, struct workers *workers, unsigned 
 		.orders = { [ORDER_HELLO].deliver = on_hello,
 			    [ORDER_ACCEPT].deliver = on_accept,
 			    [ORDER_QUIET].deliver = on_quiet,
+			    [ORDER_RESUME].deliver = on_resume,
 			    [ORDER_DRAIN].deliver = on_drain,
 			    [ORDER_FINISH].deliver = on_finish,
 			    [ORDER_ABORT].deliver = on_abort,
@@ -345,9 +370,34 @@ int workers_start(struct workers *workers)
 	return 0;
 }
 
+static void quiet_all(struct workers *workers)
+{
+	workers->quiet = 0;
+	order_all(workers, ORDER_QUIET);
+}
+
+void workers_pause(struct workers *workers)
+{
+	workers->state = WORKERS_PAUSING;
+	quiet_all(workers);
+}
+
+void workers_resume(struct workers *workers)
+{
+	workers->state = WORKERS_ACCEPT;
+	order_all(workers, ORDER_RESUME);
+}
+
+/* Where the pause is being made already, what follows the last answer is the drain. */
 void workers_drain(struct workers *workers)
 {
-	order_all(workers, ORDER_QUIET);
+	bool pausing = workers->state == WORKERS_PAUSING, paused = workers->state == WORKERS_PAUSED;
+
+	workers->state = WORKERS_DRAINING;
+	if (paused)
+		order_all(workers, ORDER_DRAIN);
+	else if (!pausing)
+		quiet_all(workers);
 }
 
 void workers_finish(struct workers *workers)

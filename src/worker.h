@@ -25,7 +25,8 @@ struct workers {
 	unsigned count;
 	struct loop *main_loop;
 	const struct workers_events *events;
-	void *owner;                             /* of the events */
+	void *owner; /* of the events */
+	enum { WORKERS_ACCEPT, WORKERS_PAUSING, WORKERS_PAUSED, WORKERS_DRAINING } state;
 	unsigned greeted, ready, quiet, drained; /* workers that have answered so */
 	bool failed;                             /* worker_start() of a handler, in any of them */
 	_Atomic bool touched;
@@ -38,6 +39,8 @@ struct workers_events {
 		struct workers *workers); /* every worker waits for connections, or has `failed` */
 	void (*touched)(
 		struct workers *workers); /* connections came or went since workers_untouch() */
+	/* After workers_pause(): nobody accepts; what is open now stays the last. */
+	void (*paused)(struct workers *workers);
 	/* After workers_drain(): the last connection is gone, and the last job. */
 	void (*drained)(struct workers *workers);
 };
@@ -54,7 +57,14 @@ int workers_init(struct workers *workers, unsigned count, const struct listeners
  * follows. 0 or -errno. */
 int workers_start(struct workers *workers);
 
-/* Stops accepting and lets the connections go on; `drained` follows when there are none. */
+/* Stops accepting, and when `paused` has come, begins again. */
+void workers_pause(struct workers *workers);
+void workers_resume(struct workers *workers);
+
+/*
+ * Stops accepting, if that is not done, and lets the connections go on; `drained` follows when
+ * there are none. For good: `paused` does not come any more.
+ */
 void workers_drain(struct workers *workers);
 
 /* Ends all connections politely, or at once; after workers_drain(). */

@@ -321,7 +321,7 @@ static void test_unknown_keys(void **state)
 		"unknown key \"worker\" at the top level of the file; did you mean \"workers\"?");
 	assert_top_refused("\nDRAIN_TIMEOUT = 1;", "x:2: ", "did you mean \"drain_timeout\"?");
 	assert_top_refused("banana = 1;", "x:1: ",
-			   "known there: workers, drain_timeout, max_connections, "
+			   "known there: workers, drain_timeout, idle_exit, max_connections, "
 			   "max_output, pool_threads, callback_budget, job_budget, defaults, "
 			   "sockets");
 	assert_top_refused(
@@ -1572,7 +1572,7 @@ static void test_shipped_file_has_each_key_once(void **state)
 		if (count_lines(text, key) != count_keys(list, key))
 			fail_msg("%s stands there %d times", key, count_lines(text, key));
 	}
-	assert_int_equal(n, 37 + sockopt_count);
+	assert_int_equal(n, 38 + sockopt_count);
 }
 
 static void test_shipped_file_explains_the_options_as_the_table_does(void **state)

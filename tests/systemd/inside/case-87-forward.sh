@@ -5,10 +5,13 @@
 # the forwarder, later than its clients, and stopped with it.
 
 forward_config() { # forward_config SETTINGS
-	mkdir -p /etc/simple-server
-	cat >/etc/simple-server/app.conf <<-END
+	local directory=${CONFIG%.conf}
+	mkdir -p "$directory" 2>/dev/null
+	[ -w "$directory" ] || mount -t tmpfs -o mode=755 tmpfs "$directory"
+	cat >"$directory/app.conf" <<-END
 		sockets = ( { name = "app"; handler = "forward"; settings: { $1 } } );
 	END
+	chmod 644 "$directory/app.conf"
 }
 
 socat=$(command -v socat)
@@ -94,5 +97,5 @@ else
 	systemctl start check-app.service simple-proxy@app.socket
 	ok "a name is a target" serves 127.0.0.1 7000
 	systemctl --quiet stop simple-proxy@app.socket simple-proxy@app.service check-app.service
-	rm -rf $RUNTIME/simple-proxy@app.* $RUNTIME/check-app.service /etc/simple-server/app.conf
+	rm -rf $RUNTIME/simple-proxy@app.* $RUNTIME/check-app.service "${CONFIG%.conf}/app.conf"
 fi

@@ -14,7 +14,7 @@ patience=20
 kinds='v4 local'
 ! grep -q . /proc/net/if_inet6 2>/dev/null || kinds="$kinds v6"
 [ -x "$loader" ] || skip_all 'simple-client is not built'
-plan 141
+plan 143
 
 {
 	echo 'sockets = ('
@@ -139,6 +139,9 @@ is 'the client counts the bytes' "$(json total bytes_out)" 1001000
 check 'and the server as many' wait_for $patience logged ' discard: .*peer-closed; 1001000 bytes in, 0 out'
 check 'a count of connections' runs 0 -n 100 -c 3 -m churn "$echo"
 is 'so many connections' "$(json total requests)" 100
+
+check 'a closed loop that is warm' runs 0 -d 0.2 --warmup 0.1 -c 50 "$echo"
+is 'answers behind the window do not make it longer' "$(json total window_ns)" 200000000
 
 # ---- one wrong byte
 

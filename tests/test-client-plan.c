@@ -394,7 +394,7 @@ static void test_targets_that_are_none(void **state)
 		"\"localhost:\" has no port; write a number or a service behind the colon");
 	refuses(":7", "\":7\" has no host; write localhost:7");
 	refuses("[]:7", "\"[]:7\" has no host; write localhost:7");
-	refuses("::1:7", "\"::1:7\" has no host; write localhost:7");
+	refuses("::1:7", "\"::1:7\" has too many colons; write an IPv6 address as [::1]:7");
 	refuses("fe80::1:7", "\"fe80::1:7\" has too many colons; write an IPv6 address as [::1]:7");
 	refuses("[::1", "\"[::1\" has no ]; write [::1]:7");
 	refuses("[::1]", "\"[::1]\" has no port behind the ]; write [::1]:7");

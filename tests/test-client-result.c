@@ -64,6 +64,7 @@ static int setup(void **state)
 	result.plan = &plan;
 	result.threads = stats;
 	result.server_cpu_ns = result.client_cpu_ns = -1;
+	result.cpu_window_ns = 10 * SECOND;
 	result.time_wait_before = result.time_wait_after = -1;
 	result.interrupted = false;
 	return 0;
@@ -321,6 +322,11 @@ static void test_table_of_the_machine(void **state)
 	result.client_cpu_ns = 19 * SECOND;
 	show(result_print);
 	assert_has("1.90 of one CPU; it may be the client that limits\n");
+
+	result.cpu_window_ns = 20 * SECOND; /* what it took to read what was left */
+	show(result_print);
+	assert_has("server CPU    5.00 s, 0.25 of one CPU; 5.00 µs per request; ");
+	assert_has("client CPU    19.0 s, 0.95 of one CPU\n");
 }
 
 static void test_table_of_errors(void **state)
@@ -346,7 +352,7 @@ static void test_table_of_nothing(void **state)
 	(void)state;
 	for (int i = 0; i < 2; i++)
 		stats[i].window_ns = 0;
-	result.server_cpu_ns = result.client_cpu_ns = 0;
+	result.server_cpu_ns = result.client_cpu_ns = result.cpu_window_ns = 0;
 	show(result_print);
 	assert_has("requests                   0               0/s\n");
 	assert_has("\nNOT good: nothing was done\n");
@@ -477,6 +483,7 @@ static void test_json_of_an_open_loop(void **state)
 			     "\"uncorrected\": {\n      \"count\": 1000,", "\"connect\": null",
 			     "\"answer_timeout\": 9,", "\"first_error\": \"no answer\"",
 			     "\"server_cpu_ns\": null,\n  \"client_cpu_ns\": 77,\n"
+			     "  \"cpu_window_ns\": 10000000000,\n"
 			     "  \"time_wait_before\": 1,\n  \"time_wait_after\": null\n}\n",
 			     NULL };
 	     *part; part++)

@@ -108,14 +108,14 @@ static void ready_discard(struct session *s)
 		shut(s);
 }
 
+/* Before the start nothing is asked of the server: the deadline begins here. */
 static void start_discard(struct session *s, int64_t now)
 {
-	(void)now;
+	begin_stream(s, now);
 	send_stream(s);
 }
 
 const struct mode mode_discard = {
-	.opened = begin_stream,
 	.start = start_discard,
 	.ready = ready_discard,
 	.end = end_discard,

@@ -109,10 +109,13 @@ static const char *split(const char *target, char host[HOST_LENGTH], const char 
 	bool bracket = *target == '[';
 	const char *begin = target + (bracket ? 1 : 0);
 	const char *end = bracket ? strchr(begin, ']') : strchr(begin, ':');
+	const char *many = "has too many colons; write an IPv6 address as [::1]:7";
 
 	if (!end)
 		return bracket ? "has no ]; write [::1]:7"
 			       : "has no port; write HOST:PORT, a path with a slash, or @NAME";
+	if (!bracket && strchr(end + 1, ':'))
+		return many;
 	if (end == begin)
 		return "has no host; write localhost:7";
 	if (end - begin >= HOST_LENGTH)
@@ -122,7 +125,7 @@ static const char *split(const char *target, char host[HOST_LENGTH], const char 
 		return "has no port behind the ]; write [::1]:7";
 	*ret_port = end + 1;
 	if (strchr(*ret_port, ':'))
-		return "has too many colons; write an IPv6 address as [::1]:7";
+		return many;
 	return **ret_port ? NULL : "has no port; write a number or a service behind the colon";
 }
 

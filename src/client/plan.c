@@ -174,10 +174,12 @@ static void read_options(struct reader *reader, int argc, char **argv)
 	opterr = 0;
 	optind = 0; /* begins anew, also where it stopped in the middle of a word */
 	while ((option = getopt_long(argc, argv, reader->shorts, reader->longs, NULL)) != -1) {
-		if (option == '?' || option == ':')
-			complain(reader, option, argv[optind - 1]);
+		const struct plan_row *row = row_of(option); /* '?' and ':' are nobody's letter */
+
+		if (row)
+			take(reader, row, optarg);
 		else
-			take(reader, row_of(option), optarg);
+			complain(reader, option, argv[optind - 1]);
 	}
 }
 

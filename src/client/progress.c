@@ -12,6 +12,7 @@
 /* What all threads have counted so far. */
 struct counts {
 	uint64_t requests, bytes, errors;
+	uint64_t done; /* of what --count is about */
 	unsigned open;
 };
 
@@ -23,6 +24,9 @@ static struct counts count(const struct progress *progress)
 		const struct stats *stats = progress->threads[i].pool.stats;
 
 		counts.requests += atomic_load_explicit(&stats->requests, memory_order_relaxed);
+		counts.done += atomic_load_explicit(
+			progress->plan->mode == MODE_RESET ? &stats->connects : &stats->requests,
+			memory_order_relaxed);
 		counts.bytes += atomic_load_explicit(&stats->bytes_out, memory_order_relaxed) +
 				atomic_load_explicit(&stats->bytes_in, memory_order_relaxed);
 		counts.open += atomic_load_explicit(&stats->open, memory_order_relaxed);
@@ -47,8 +51,7 @@ static void print_left(const struct progress *progress, const struct counts *cou
 	int64_t left = progress->end > now ? progress->end - now : 0;
 
 	if (plan->count)
-		fprintf(stderr, "  %.0f %% done",
-			100 * (double)counts->requests / (double)plan->count);
+		fprintf(stderr, "  %.0f %% done", 100 * (double)counts->done / (double)plan->count);
 	else if (progress->end)
 		fprintf(stderr, "  %.0f s left", (double)left / 1e9);
 }

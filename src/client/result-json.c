@@ -303,6 +303,7 @@ static void put_machine(struct json *json, const struct result *result)
 {
 	put_measured(json, "server_cpu_ns", result->server_cpu_ns);
 	put_measured(json, "client_cpu_ns", result->client_cpu_ns);
+	put_measured(json, "cpu_window_ns", result->client_cpu_ns < 0 ? -1 : result->cpu_window_ns);
 	put_measured(json, "time_wait_before", result->time_wait_before);
 	put_measured(json, "time_wait_after", result->time_wait_after);
 }

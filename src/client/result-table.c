@@ -256,6 +256,12 @@ static void print_time_wait(const struct result *result, FILE *out)
 		units_count(after, (uint64_t)result->time_wait_after));
 }
 
+static void print_share_of_cpu(const struct result *result, double ns, FILE *out)
+{
+	if (result->cpu_window_ns > 0)
+		fprintf(out, ", %.2f of one CPU", ns / (double)result->cpu_window_ns);
+}
+
 static void print_server_cpu(const struct result *result, FILE *out)
 {
 	const struct stats *total = &result->total;
@@ -267,8 +273,7 @@ static void print_server_cpu(const struct result *result, FILE *out)
 		return;
 	label(out, "server CPU");
 	fprintf(out, "  %s", units_time(text, ns));
-	if (total->window_ns > 0)
-		fprintf(out, ", %.2f of one CPU", ns / (double)total->window_ns);
+	print_share_of_cpu(result, ns, out);
 	if (total->requests > 0 && result_mode(result->plan->mode)->latency == LATENCY_OWN)
 		fprintf(out, "; %s per %s", units_time(text, ns / (double)total->requests),
 			result_mode(result->plan->mode)->unit);
@@ -286,13 +291,9 @@ static void print_client_cpu(const struct result *result, FILE *out)
 		return;
 	label(out, "client CPU");
 	fprintf(out, "  %s", units_time(text, ns));
-	if (result->total.window_ns > 0) {
-		double busy = ns / (double)result->total.window_ns;
-
-		fprintf(out, ", %.2f of one CPU", busy);
-		if (busy > 0.9 * result->plan->threads)
-			fputs("; it may be the client that limits", out);
-	}
+	print_share_of_cpu(result, ns, out);
+	if (ns > 0.9 * (double)result->cpu_window_ns * result->plan->threads)
+		fputs("; it may be the client that limits", out);
 	fputc('\n', out);
 }
 

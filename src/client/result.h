@@ -16,8 +16,9 @@ struct result {
 	const struct plan *plan;
 	const struct stats *threads; /* plan->threads of them; borrowed */
 	struct stats total;          /* all merged; window_ns is the longest */
-	int64_t server_cpu_ns;       /* of plan->server_pid in the window; -1: not measured */
-	int64_t client_cpu_ns;       /* of this process in the window */
+	int64_t server_cpu_ns;       /* of plan->server_pid; -1: not measured */
+	int64_t client_cpu_ns;       /* of this process */
+	int64_t cpu_window_ns; /* both from the begin of the window until nothing is awaited */
 	int time_wait_before,
 		time_wait_after; /* sockets in TIME_WAIT in this network namespace; -1: unknown */
 	bool interrupted;        /* by a signal, before the planned end */

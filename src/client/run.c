@@ -30,7 +30,8 @@ struct run {
 	int64_t begin;                         /* of the window */
 	struct loop_source clock;              /* an alarm: that time */
 	struct loop_source signals;
-	int64_t server_cpu, client_cpu; /* at the begin of the window */
+	int64_t server_cpu, client_cpu; /* at the begin of the window, */
+	int64_t cpu_read;               /* and the time of that */
 	struct progress progress;
 };
 
@@ -43,6 +44,7 @@ static struct run *run_of(struct loop *loop)
 
 static void begin_window(struct run *run)
 {
+	run->cpu_read = clock_ns();
 	run->server_cpu = measure_cpu_of(run->plan->server_pid);
 	run->client_cpu = measure_cpu();
 }
@@ -56,6 +58,7 @@ static void end_window(struct run *run)
 {
 	run->result->server_cpu_ns = spent(run->server_cpu, measure_cpu_of(run->plan->server_pid));
 	run->result->client_cpu_ns = spent(run->client_cpu, measure_cpu());
+	run->result->cpu_window_ns = clock_ns() - run->cpu_read;
 }
 
 /* ---- from phase to phase */

@@ -189,12 +189,12 @@ static void try_connect(struct session *s)
 	r = make_socket(s);
 	if (r == -EAGAIN && family_of(address_of(s)) == SOCKOPT_UNIX)
 		loop_arm(s->pool->loop, &s->source, FULL_BACKLOG_MS);
-	else if (r == 0 || r == -EINPROGRESS)
+	else if (r < 0 && r != -EINPROGRESS)
+		connect_failed(s, -r);
+	else
 		session_arm(s, s->pool->plan->timeout_ns);
 	if (r == 0)
 		established(s);
-	else if (r != -EINPROGRESS && r != -EAGAIN)
-		connect_failed(s, -r);
 }
 
 void session_connect_ready(struct session *s)

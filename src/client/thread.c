@@ -185,9 +185,22 @@ static void run(struct thread *t, int64_t now)
 			t->sessions[i].mode->start(&t->sessions[i], now);
 }
 
+/*
+ * The window lasts until the last answer to what began in it. Not so for a closed loop that was
+ * warm: there as many answers of the warm-up came in the window, which do not count, as come behind
+ * it.
+ */
+static int64_t end_of_window(struct thread *t)
+{
+	const struct plan *plan = t->pool.plan;
+	bool was_warm = plan->warmup_ns && !plan->count && !counted(t)->is_open;
+
+	return was_warm || t->pool.last_answer < t->end ? t->end : t->pool.last_answer;
+}
+
 static void say_drained(struct thread *t)
 {
-	int64_t end = t->pool.last_answer > t->end ? t->pool.last_answer : t->end;
+	int64_t end = end_of_window(t);
 
 	t->phase = THREAD_DRAINED;
 	t->pool.stats->window_ns = end > t->begin ? end - t->begin : 0;

@@ -6,6 +6,7 @@
 #include <ctype.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 #include <syslog.h>
 
 #include "connection-private.h"
@@ -91,7 +92,7 @@ void connection_foreign_call(const struct ss_connection *c, const char *call)
 
 int ss_ready(const struct ss_connection *c)
 {
-	return !(c->flags & (CLOSING | FAILED | BUSY | PAUSED | DISCARD)) && !c->output;
+	return !(c->flags & (CLOSING | FAILED | BUSY | PAUSED | DISCARD | JOINED)) && !c->output;
 }
 
 static bool may_call(const struct ss_connection *c, const char *call)
@@ -133,12 +134,19 @@ void ss_fail(struct ss_connection *c, enum ss_reason reason, int reset)
 size_t ss_proxy_header(const struct ss_connection *c, unsigned int version,
 		       char out[SS_PROXY_HEADER_MAX])
 {
-	union peer_address local = { .any.sa_family = AF_UNIX };
-	struct peer here = { .is_unix = true };
+	union peer_address local = { .any.sa_family = AF_UNSPEC };
+	struct peer here = c->peer;
 	socklen_t length = sizeof(local);
 
-	if (!c->peer.is_unix && getsockname(c->source.fd, &local.any, &length) == 0)
+	if (getsockname(c->source.fd, &local.any, &length) < 0)
+		local.any.sa_family = AF_UNSPEC;
+	if (!c->peer.by_unix && local.any.sa_family != AF_UNSPEC) {
 		here = peer_of(c->source.fd, &local);
+	} else if (!c->peer.is_unix) { /* of the family of the peer, and nothing more is known */
+		here.port = 0;
+		memset(&here.address.s6_addr[IN6_IS_ADDR_V4MAPPED(&here.address) ? 12 : 0], 0,
+		       IN6_IS_ADDR_V4MAPPED(&here.address) ? 4 : 16);
+	}
 	return proxy_build(out, version == 1 ? PROXY_V1 : PROXY_V2, &c->peer, &here);
 }
 

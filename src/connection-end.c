@@ -116,6 +116,8 @@ void connection_end(struct ss_connection *c, enum ss_reason reason)
 
 	c->reason = reason & 0xff;
 	connection_leave_job(c);
+	if (c->flags & JOINED && (reason == SS_WRITE_TIMEOUT || connection_relay_waits(c)))
+		c->flags |= CUT; /* a FIN would tell that this was all */
 	c->flags |= ENDED | FAILED;
 	if (!(c->flags & HEADER))
 		log_end(c, set->loop->now -
@@ -217,9 +219,10 @@ static struct deadline nearest_deadline(const struct ss_connection *c)
 
 	if (is_blocked(c))
 		consider(&nearest, timeouts->write_ms, quiet, SS_WRITE_TIMEOUT);
-	else if (c->flags & BUSY)
+	else if (c->flags & (BUSY | PAUSED))
 		; /* the peer waits for us */
-	else if (c->bytes_in == 0 && timeouts->first_byte_ms)
+	else if (timeouts->first_byte_ms && c->bytes_in == 0 &&
+		 !(c->flags & JOINED && c->bytes_out)) /* the target speaks first */
 		consider(&nearest, timeouts->first_byte_ms, age, SS_FIRST_BYTE_TIMEOUT);
 	else
 		consider(&nearest, service_idle_ms(c->service), quiet, SS_IDLE_TIMEOUT);
@@ -232,7 +235,8 @@ static struct deadline nearest_deadline(const struct ss_connection *c)
 /* Until timer() of the handler is due; INT64_MAX: it is not set. */
 static int64_t timer_left(const struct ss_connection *c)
 {
-	if (!c->service->handler->timer || !*connection_timer(c) || c->flags & (CLOSING | FAILED))
+	if (!c->service->handler->timer || !*connection_timer(c) ||
+	    c->flags & (CLOSING | FAILED | JOINED))
 		return INT64_MAX;
 	return (int32_t)(*connection_timer(c) - (uint32_t)c->set->loop->now);
 }

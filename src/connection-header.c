@@ -33,8 +33,10 @@ static bool admit(struct ss_connection *c, const struct proxy_header *header, bo
 {
 	if (!take(c, header->size))
 		return false;
+	bool by_unix = c->peer.by_unix;
 	if (has_peer)
 		c->peer = header->source;
+	c->peer.by_unix = by_unix;
 	enum service_verdict verdict = service_admit(c->service, &c->peer, c->set->loop->now);
 	if (verdict != SERVICE_ADMITTED)
 		return refuse(c, verdict, NULL);

@@ -121,7 +121,8 @@ void connection_drop(struct ss_connection *c, struct buffer **queue);
 /* connection-leg.c: there may be none. */
 void connection_leg_close(struct ss_connection *c);
 
-/* connection-relay.c: whether bytes wait for one side or the other; the end of it. */
+/* connection-relay.c: what data() left when it joined; whether bytes wait for one side; the end. */
+int connection_relay_keep(struct ss_connection *c, const void *bytes, size_t length);
 bool connection_relay_waits(struct ss_connection *c);
 void connection_relay_end(struct ss_connection *c);
 

@@ -15,7 +15,9 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/sockios.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 
 #include "connection-private.h"
 #include "pipes.h"
@@ -24,6 +26,7 @@
 #define READS_PER_TURN 4
 #define BULK_LEAVE     16384 /* pieces smaller than this are copied */
 #define DROP_SIZE      65536
+#define UNSENT_LOOK_MS 20
 
 enum { UP, DOWN }; /* from the peer to the target, and back */
 
@@ -59,7 +62,7 @@ static inline struct flow flow_of(struct ss_connection *c, int way)
 				      .fin = LEG_TARGET_FIN,
 				      .broken = LEG_PEER_BROKEN,
 				      .answered = LEG_PEER_FIN,
-				      .from_unix = c->peer.is_unix,
+				      .from_unix = c->peer.by_unix,
 				      .way = UP };
 	return (struct flow){ .c = c,
 			      .from = &leg->source,
@@ -100,6 +103,40 @@ static void cut(struct ss_connection *c, enum ss_reason reason)
 	connection_fail(c, reason);
 }
 
+/*
+ * Bytes that the kernel has taken and the other end has not: a reset would throw them away. As long
+ * as they become fewer the pair counts as moving; how many there were is kept where the timer was.
+ */
+static bool has_unsent(struct ss_connection *c, const struct loop_source *source)
+{
+	uint32_t *last = &connection_leg(c)->timer_due;
+	int bytes = 0;
+
+	if (ioctl(source->fd, SIOCOUTQ, &bytes) < 0 || bytes <= 0)
+		return false;
+	if ((uint32_t)bytes != *last)
+		connection_moved(c);
+	*last = (uint32_t)bytes;
+	return true;
+}
+
+/*
+ * `from` is reset and nothing waits here any more. Nothing tells when the kernel has sent the rest,
+ * so there is a look now and then, for no longer than a lingering close.
+ */
+static slow_path void cut_behind(struct flow *f)
+{
+	struct ss_connection *c = f->c;
+	uint32_t quiet_ms = (uint32_t)c->set->loop->now - c->active;
+	bool to_unix = f->way == UP ? connection_leg(c)->flags & LEG_UNIX : c->peer.by_unix;
+
+	if (to_unix || *flags_of(f) & f->fin || !has_unsent(c, f->to) ||
+	    quiet_ms >= (uint32_t)c->service->section->timeouts.linger_ms)
+		cut(c, SS_RESET);
+	else
+		loop_arm(c->set->loop, &connection_leg(c)->source, UNSENT_LOOK_MS);
+}
+
 /* --- the pipe of a flow */
 
 static void enter_bulk(struct flow *f)
@@ -131,6 +168,21 @@ static void leave_bulk(struct ss_connection *c, int way)
 	leg->bulk = NULL;
 }
 
+/*
+ * One clock for both ways: while the other way waits only its own bytes count, or a stalled one
+ * would be kept alive by what moves beside it.
+ */
+static inline void note_moved(const struct flow *f)
+{
+	struct ss_connection *c = f->c;
+	struct relay_bulk *bulk = connection_leg(c)->bulk;
+	const struct spipe *pipe = bulk ? bulk->pipe[!f->way] : NULL;
+	const struct buffer *queue = f->way == UP ? c->output : connection_leg(c)->output;
+
+	if (likely(!queue && !(pipe && pipe->used)))
+		connection_moved(c);
+}
+
 /* --- errors */
 
 /* `from` is reset: what it had sent before still goes on, then so does the reset. */
@@ -138,8 +190,10 @@ static void from_failed(struct flow *f, int error)
 {
 	f->from->events &= ~READABLE;
 	*flags_of(f) |= f->eof | f->broken;
-	if (!is_waiting(f))
-		cut(f->c, error == EPIPE || error == ECONNRESET ? SS_RESET : SS_PEER_TIMEOUT);
+	if (error != EPIPE && error != ECONNRESET)
+		cut(f->c, SS_PEER_TIMEOUT);
+	else if (!is_waiting(f))
+		cut_behind(f);
 }
 
 /* `to` takes nothing any more; what it had sent is still to be read, by the other flow. */
@@ -165,7 +219,7 @@ static void from_ended(struct flow *f)
 	f->from->events &= ~READABLE;
 	*flags_of(f) |= f->eof;
 	if (*flags_of(f) & f->broken && !is_waiting(f))
-		cut(f->c, SS_RESET);
+		cut_behind(f);
 }
 
 static void read_nothing(struct flow *f, ssize_t n)
@@ -206,8 +260,10 @@ static slow_path void put_waiting(struct flow *f)
 
 static slow_path void keep(struct flow *f, const unsigned char *bytes, size_t length)
 {
-	if (!(*flags_of(f) & f->fin)) /* else nobody takes it */
-		connection_queue(f->c, f->waiting, bytes, length);
+	if (*flags_of(f) & f->fin)
+		return; /* nobody takes it */
+	if (connection_queue(f->c, f->waiting, bytes, length) < 0)
+		f->c->flags |= CUT; /* a FIN would say that this was all */
 }
 
 /* How many bytes were read. */
@@ -223,7 +279,7 @@ static inline size_t copy_once(struct flow *f, size_t size)
 	if (likely((size_t)n < size && !(f->from->events & UNSURE) && !f->from_unix))
 		f->from->events &= ~READABLE;
 	*f->count += (uint64_t)n;
-	connection_moved(c);
+	note_moved(f);
 	size_t sent = put(f, c->set->input, (size_t)n);
 	if (unlikely(sent != (size_t)n))
 		keep(f, c->set->input + sent, (size_t)n - sent);
@@ -273,7 +329,7 @@ static size_t splice_once(struct flow *f, struct spipe *pipe)
 	}
 	pipe->used += (size_t)n;
 	*f->count += (uint64_t)n;
-	connection_moved(f->c);
+	note_moved(f);
 	empty_pipe(f, pipe);
 	return (size_t)n;
 }
@@ -285,7 +341,7 @@ static inline void move_once(struct flow *f, size_t size)
 
 	if (unlikely(pipe)) {
 		size_t n = splice_once(f, pipe);
-		if (n && n < BULK_LEAVE && !pipe->used)
+		if (n && n < BULK_LEAVE && !is_waiting(f)) /* the pipe may have gone with `to` */
 			leave_bulk(f->c, f->way);
 	} else if (copy_once(f, size) == CONNECTION_READ_SIZE && !*f->waiting) {
 		enter_bulk(f);
@@ -302,7 +358,7 @@ static bool may_move(const struct flow *f)
 static slow_path void pass_end(struct flow *f)
 {
 	if (*flags_of(f) & f->broken) {
-		cut(f->c, SS_RESET);
+		cut_behind(f);
 		return;
 	}
 	*flags_of(f) |= f->fin;
@@ -334,21 +390,30 @@ static inline void move(struct flow *f)
 			move_once(f, CONNECTION_READ_SIZE);
 	if (unlikely((*flags_of(f) & (f->eof | f->fin)) == f->eof && !is_waiting(f)))
 		pass_end(f);
+	if (unlikely(*flags_of(f) & f->eof && f->from->events & EPOLLERR && !f->from_unix))
+		cut(f->c, SS_RESET); /* behind its end, where nobody reads */
 	if (unlikely(may_move(f)))
 		loop_again(f->c->set->loop, &f->c->source);
 }
 
 /* --- the end */
 
-/* The server ends it: both get their FIN when they have what waits, and are read to their end. */
+/*
+ * The server ends it: both get their FIN when they have what waits, and are read to their end. But
+ * where more had come than was passed on a FIN would tell that it is complete: that ends by a
+ * reset.
+ */
 static void drop_input(struct flow *f)
 {
 	while (f->from->events & READABLE && !(*flags_of(f) & f->eof)) {
 		ssize_t n = sys_recv(f->from->fd, f->c->set->input, DROP_SIZE);
-		if (n > 0)
-			f->c->dropped += (size_t)n;
-		else
+		if (n <= 0) {
 			read_nothing(f, n);
+			continue;
+		}
+		f->c->dropped += (size_t)n;
+		if (!(*flags_of(f) & f->fin))
+			f->c->flags |= CUT;
 		if (f->c->dropped > CONNECTION_LINGER_BYTES) {
 			connection_give_up(f->c);
 			return;
@@ -364,11 +429,15 @@ static void finish_flow(struct flow *f)
 		put_waiting(f);
 	else if (pipe && pipe->used)
 		empty_pipe(f, pipe);
-	if (!is_waiting(f) && !(*flags_of(f) & f->fin)) {
-		*flags_of(f) |= f->fin;
+}
+
+static void send_fin(struct flow *f)
+{
+	if (*flags_of(f) & f->fin)
+		return;
+	*flags_of(f) |= f->fin;
+	if (!(f->c->flags & CUT))
 		shutdown(f->to->fd, SHUT_WR);
-	}
-	drop_input(f);
 }
 
 static const uint16_t all_ends = LEG_PEER_EOF | LEG_PEER_FIN | LEG_TARGET_EOF | LEG_TARGET_FIN;
@@ -381,15 +450,30 @@ static slow_path void end_or_not(struct ss_connection *c)
 		connection_end(c, c->flags & CLOSING ? c->reason : SS_PEER_CLOSED);
 }
 
+/* What they still send is dropped when both have what was for them. */
+static void finish(struct flow *up, struct flow *down)
+{
+	finish_flow(up);
+	finish_flow(down);
+	if (is_waiting(up) || is_waiting(down))
+		return;
+	drop_input(up);
+	drop_input(down);
+	send_fin(up);
+	send_fin(down);
+	if (up->c->flags & CUT)
+		connection_give_up(up->c);
+}
+
 static void relay_turn(struct ss_connection *c)
 {
 	struct flow up = flow_of(c, UP), down = flow_of(c, DOWN);
 
 	if (unlikely(c->source.events & LOOP_EXPIRED))
 		connection_expired(c);
+	connection_leg(c)->source.events &= ~LOOP_EXPIRED;
 	if (unlikely(c->flags & CLOSING)) {
-		finish_flow(&up);
-		finish_flow(&down);
+		finish(&up, &down);
 	} else {
 		move(&up);
 		move(&down);
@@ -434,6 +518,8 @@ static int check_call(struct ss_connection *c)
 
 	if (!leg || leg->source.fd < 0 || leg->flags & LEG_CONNECTING || c->flags & JOINED)
 		return -ENOTCONN;
+	if (c->flags & BUSY)
+		return -EBUSY;
 	return c->flags & (CLOSING | FAILED) ? -EPIPE : 0;
 }
 
@@ -448,15 +534,26 @@ int ss_join(struct ss_connection *c)
 	if (r < 0)
 		return r;
 	struct connection_leg *leg = connection_leg(c);
-	leg->bulk = NULL; /* it was the timer's */
-	if (c->input)
-		r = connection_queue(c, &leg->output, buffer_bytes(c->input),
-				     buffer_size(c->input));
-	buffer_free(&c->input);
+	leg->bulk = NULL; /* it was the job's */
 	c->flags |= JOINED;
-	c->flags &= (uint16_t) ~(PAUSED | WANTS);
+	c->flags &= (uint16_t) ~(PAUSED | RESUMED | WANTS);
+	if (c->flags & EOF_SEEN)
+		leg->flags |= LEG_PEER_EOF;
+	/* What was sent before may have used the edge up; whoever takes nothing says so again. */
+	c->source.events |= EPOLLOUT;
+	leg->source.events |= EPOLLOUT;
 	c->source.ready = on_peer_ready;
 	leg->source.ready = on_target_ready;
+	connection_moved(c); /* it was we who did not read */
+	connection_watch(c);
 	loop_again(c->set->loop, &c->source);
+	struct buffer *input = steal(&c->input);
+	r = input ? connection_queue(c, &leg->output, buffer_bytes(input), buffer_size(input)) : 0;
+	buffer_free(&input);
 	return r;
+}
+
+int connection_relay_keep(struct ss_connection *c, const void *bytes, size_t length)
+{
+	return connection_queue(c, &connection_leg(c)->output, bytes, length);
 }

@@ -43,6 +43,14 @@ static bool is_possible(struct ss_connection *c, size_t used, size_t length)
 	return false;
 }
 
+/* ss_join() was called in data() or eof(): what is left is the target's. */
+static void keep_for_target(struct ss_connection *c, struct buffer **rest)
+{
+	if (*rest)
+		connection_relay_keep(c, buffer_bytes(*rest), buffer_size(*rest));
+	buffer_free(rest);
+}
+
 /* What waits is the handler's until it returns, even if it closes the connection. */
 void connection_deliver_waiting(struct ss_connection *c)
 {
@@ -56,6 +64,10 @@ void connection_deliver_waiting(struct ss_connection *c)
 		return;
 	}
 	buffer_consume(&waiting, used);
+	if (c->flags & JOINED) {
+		keep_for_target(c, &waiting);
+		return;
+	}
 	c->input = waiting;
 	check_input(c);
 }
@@ -68,7 +80,9 @@ static slow_path void deliver_rest(struct ss_connection *c, const unsigned char 
 
 	if (!is_possible(c, used, length))
 		return;
-	if (buffer_append(&c->input, bytes + used, length - used) < 0)
+	if (c->flags & JOINED)
+		connection_relay_keep(c, bytes + used, length - used);
+	else if (buffer_append(&c->input, bytes + used, length - used) < 0)
 		connection_fail(c, SS_NO_MEMORY);
 	else if (waited)
 		connection_deliver_waiting(c);
@@ -89,6 +103,8 @@ static void call_eof(struct ss_connection *c)
 {
 	c->set->rest = steal(&c->input);
 	c->service->handler->eof(c);
+	if (c->flags & JOINED)
+		keep_for_target(c, &c->set->rest);
 	buffer_free(&c->set->rest);
 }
 
@@ -124,7 +140,7 @@ static slow_path void read_nothing(struct ss_connection *c, ssize_t n)
 		deliver_eof(c);
 	/* tcp(7) does not say it: behind a FIN recv() gives 0 even after a reset. */
 	if (n == 0 && gone && !(c->flags & CLOSING))
-		connection_fail(c, c->peer.is_unix ? SS_PEER_CLOSED : SS_RESET);
+		connection_fail(c, c->peer.by_unix ? SS_PEER_CLOSED : SS_RESET);
 	else if (n == 0)
 		return;
 	else if (n != -EAGAIN && n != -EINTR)
@@ -146,7 +162,7 @@ size_t connection_paced_size(const struct ss_connection *c, size_t most)
  */
 static slow_path void discard_once(struct ss_connection *c)
 {
-	bool tcp = !c->peer.is_unix;
+	bool tcp = !c->peer.by_unix;
 	size_t size = connection_paced_size(c, tcp ? DISCARD_SIZE : CONNECTION_READ_SIZE);
 	ssize_t n = tcp ? sys_discard(c->source.fd, size)
 			: sys_recv(c->source.fd, c->set->input, size);
@@ -172,7 +188,7 @@ static inline size_t receive(struct ss_connection *c, size_t size)
 		read_nothing(c, n);
 		return 0;
 	}
-	if (likely((size_t)n < size && !(c->source.events & UNSURE) && !c->peer.is_unix))
+	if (likely((size_t)n < size && !(c->source.events & UNSURE) && !c->peer.by_unix))
 		c->source.events &= ~READABLE;
 	c->bytes_in += (uint64_t)n;
 	return (size_t)n;
@@ -206,7 +222,9 @@ static void join(struct ss_connection *c)
 		c->began = (uint64_t)c->set->loop->now & 0xffffffffff;
 		connection_moved(c);
 	}
-	if (c->flags & HEADER && !connection_read_header(c))
+	if (c->flags & HEADER && c->set->finishing)
+		connection_fail(c, SS_DRAIN);
+	if (c->flags & FAILED || (c->flags & HEADER && !connection_read_header(c)))
 		return;
 	if (handler->open && handler->open(c) != 0) {
 		connection_fail(c, SS_REFUSED);
@@ -225,7 +243,8 @@ static bool may_read(const struct ss_connection *c)
 {
 	bool taken = c->flags & CLOSING || !(c->output || c->flags & (BUSY | PAUSED));
 
-	return taken && c->source.events & READABLE && !(c->flags & (FAILED | PACED | HEADER));
+	return taken && c->source.events & READABLE &&
+	       !(c->flags & (FAILED | PACED | HEADER | JOINED));
 }
 
 /* While nobody reads a reset would not be seen. */

@@ -90,6 +90,10 @@ static bool check_members(const struct ss_handler *handler, char *problem)
 			"its handler has flags that this server does not know, 0x%x; build it "
 			"with the header of this server",
 			handler->flags & ~(unsigned)KNOWN_FLAGS);
+	if (handler->flags & SS_CONNECTS && !handler->connected)
+		return module_wrong(
+			problem,
+			"its handler has the flag SS_CONNECTS and no connected(); write one");
 	if (handler->settings_size > SETTINGS_SIZE_LIMIT)
 		return module_wrong(
 			problem,

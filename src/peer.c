@@ -30,7 +30,7 @@ struct peer peer_of(int fd, const union peer_address *address)
 		socklen_t length = sizeof(cred);
 		/* Cannot fail on a connected AF_UNIX socket; uid -1 stands for "unknown". */
 		getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &length);
-		peer.is_unix = true;
+		peer.is_unix = peer.by_unix = true;
 		peer.pid = cred.pid;
 		peer.uid = cred.uid;
 		peer.gid = cred.gid;

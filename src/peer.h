@@ -23,6 +23,7 @@ struct peer {
 	};
 	in_port_t port; /* network order */
 	bool is_unix;   /* pid and uid are valid, not address and port */
+	bool by_unix; /* the socket is AF_UNIX: with is_unix, or where a proxy spoke for the peer */
 };
 
 union peer_address {

@@ -366,7 +366,8 @@ int ss_target_write(struct ss_connection *connection, const void *bytes, size_t 
 /*
  * Joins the two legs: from now on the server moves the bytes by itself, each way with its own
  * back-pressure, end and reset, and without copying where there are many; what data() left goes
- * first. Of the callbacks only close() comes after it. 0 or -errno: -ENOTCONN, -EPIPE.
+ * first. Of the callbacks only close() comes after it. 0 or -errno: -ENOTCONN, -EPIPE, -EBUSY (a
+ * job is under way).
  */
 int ss_join(struct ss_connection *connection);
 

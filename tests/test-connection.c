@@ -161,7 +161,7 @@ static int connect_tcp(int receive_buffer, int send_buffer)
 static int connect_unix(void)
 {
 	int pair[2];
-	struct peer peer = { .is_unix = true };
+	struct peer peer = { .is_unix = true, .by_unix = true };
 
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair),
 			 0);
@@ -1015,7 +1015,7 @@ static void peers_are_named(void **state)
 	assert_string_equal(peer_format(text, &peer), "[::1]:4242");
 	memcpy(peer.address.s6_addr, "\0\0\0\0\0\0\0\0\0\0\377\377\177\0\0\1", 16);
 	assert_string_equal(peer_format(text, &peer), "127.0.0.1:4242");
-	peer = (struct peer){ .is_unix = true, .pid = 7, .uid = 1000 };
+	peer = (struct peer){ .is_unix = true, .by_unix = true, .pid = 7, .uid = 1000 };
 	assert_string_equal(peer_format(text, &peer), "pid 7 uid 1000");
 }
 

@@ -230,7 +230,7 @@ static int teardown(void **state)
 static int connect_unix(void)
 {
 	int pair[2];
-	struct peer peer = { .is_unix = true, .pid = 1 };
+	struct peer peer = { .is_unix = true, .by_unix = true, .pid = 1 };
 
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair),
 			 0);

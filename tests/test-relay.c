@@ -157,14 +157,20 @@ static int connect_peer(void)
 	return ours;
 }
 
+static void ends(void)
+{
+	while (!seen.closed)
+		loop_turn(&loop, -1);
+}
+
 static struct pair make_pair(void)
 {
 	struct pair pair = { .peer = connect_peer() };
 
-	turns(2);
+	while (!seen.connected)
+		loop_turn(&loop, -1);
 	pair.target = accept4(target_listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 	assert_true(pair.target >= 0);
-	turns(2);
 	assert_int_equal(seen.connected, 1);
 	assert_int_equal(seen.error, 0);
 	return pair;
@@ -182,11 +188,31 @@ static void says(int fd, const char *text)
 	turns(1);
 }
 
+/* The kernel delivers over loopback a little later when it is busy. */
+static ssize_t receive(int fd, void *bytes, size_t size)
+{
+	ssize_t n = -1;
+
+	for (int i = 0; i < 2000 && n < 0; i++) {
+		n = recv(fd, bytes, size, 0);
+		if (n < 0 && errno != EAGAIN)
+			break;
+		if (n < 0)
+			loop_turn(&loop, 1);
+	}
+	return n;
+}
+
 static void reads(int fd, const char *expected)
 {
 	char got[256] = "";
+	size_t length = strlen(expected), n = 0;
 
-	recv(fd, got, sizeof(got) - 1, 0);
+	while (n < length) {
+		ssize_t more = receive(fd, got + n, length - n);
+		assert_true(more > 0);
+		n += (size_t)more;
+	}
 	assert_string_equal(got, expected);
 }
 
@@ -194,14 +220,21 @@ static bool is_eof(int fd)
 {
 	char byte;
 
-	return recv(fd, &byte, 1, 0) == 0;
+	return receive(fd, &byte, 1) == 0;
+}
+
+static bool is_silent(int fd)
+{
+	char byte;
+
+	return recv(fd, &byte, 1, 0) < 0 && errno == EAGAIN;
 }
 
 static int error_of(int fd)
 {
 	char byte;
 
-	return recv(fd, &byte, 1, 0) < 0 ? errno : 0;
+	return receive(fd, &byte, 1) < 0 ? errno : 0;
 }
 
 static void resets(int fd)
@@ -221,8 +254,7 @@ static void both_ways(void **state)
 	says(pair.target, "answer");
 	reads(pair.peer, "answer");
 	drop(pair);
-	turns(3);
-	assert_int_equal(seen.closed, 1);
+	ends();
 	assert_int_equal(seen.reason, SS_PEER_CLOSED);
 }
 
@@ -236,14 +268,14 @@ static void half_close(void **state)
 	turns(1);
 	reads(pair.target, "question");
 	assert_true(is_eof(pair.target));
-	assert_int_equal(error_of(pair.peer), EAGAIN);
+	assert_true(is_silent(pair.peer));
 	says(pair.target, "answer");
 	reads(pair.peer, "answer");
 	assert_int_equal(seen.closed, 0);
 	close(pair.target);
 	turns(1);
 	assert_true(is_eof(pair.peer));
-	assert_int_equal(seen.closed, 1);
+	ends();
 	assert_int_equal(seen.reason, SS_PEER_CLOSED);
 	close(pair.peer);
 }
@@ -272,7 +304,8 @@ static void everything_before_the_target(void **state)
 	int peer = connect_peer();
 	assert_int_equal(send(peer, "early", 5, 0), 5);
 	assert_int_equal(shutdown(peer, SHUT_WR), 0);
-	turns(4);
+	while (!seen.connected)
+		loop_turn(&loop, -1);
 	int target = accept4(target_listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 	reads(target, "hi early");
 	assert_true(is_eof(target));
@@ -289,7 +322,8 @@ static void unconsumed_bytes_go_first(void **state)
 	seen.late = true;
 	int peer = connect_peer();
 	assert_int_equal(send(peer, "looked at", 9, 0), 9);
-	turns(4);
+	while (!seen.connected)
+		loop_turn(&loop, -1);
 	int target = accept4(target_listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 	assert_int_equal(send(peer, ", more", 6, 0), 6);
 	turns(2);
@@ -303,10 +337,11 @@ static void target_refuses(void **state)
 	(void)state;
 	close(target_listener);
 	int peer = connect_peer();
-	turns(4);
+	while (!seen.error)
+		loop_turn(&loop, -1);
 	assert_int_equal(seen.error, -ECONNREFUSED);
 	if (seen.connected) {
-		assert_int_equal(seen.closed, 1);
+		ends();
 		assert_int_equal(seen.reason, SS_CONNECT_FAILED);
 		assert_int_equal(error_of(peer), ECONNRESET);
 	}
@@ -334,8 +369,7 @@ static void reset_of_the_target(void **state)
 	struct pair pair = make_pair();
 	assert_int_equal(send(pair.target, "last words", 10, 0), 10);
 	resets(pair.target);
-	turns(2);
-	assert_int_equal(seen.closed, 1);
+	ends();
 	assert_int_equal(seen.reason, SS_RESET);
 	reads(pair.peer, "last words");
 	assert_int_equal(error_of(pair.peer), ECONNRESET);
@@ -426,9 +460,8 @@ static void stalled(void **state)
 		says(pair.target, "still");
 		reads(pair.peer, "still");
 		drop(pair);
-		turns(4);
-		assert_int_equal(seen.closed, pass + 1);
-		seen.connected = 0;
+		ends();
+		seen.closed = seen.connected = 0;
 	}
 }
 
@@ -487,6 +520,95 @@ static void drain_is_polite(void **state)
 	assert_int_equal(seen.reason, SS_DRAIN);
 }
 
+/* What had come and was not passed on: a FIN would tell that this was all. */
+static void drain_of_much_is_a_reset(void **state)
+{
+	static unsigned char bytes[65536];
+	ssize_t n;
+
+	(void)state;
+	section.timeouts.linger_ms = 1000;
+	struct pair pair = make_pair();
+	while (send(pair.target, pattern, 1 << 20, MSG_NOSIGNAL) > 0)
+		turns(3);
+	connection_set_finish(&set);
+	do {
+		loop_turn(&loop, 1);
+		n = recv(pair.peer, bytes, sizeof(bytes), 0);
+	} while (n > 0 || (n < 0 && errno == EAGAIN));
+	assert_int_equal(n, -1);
+	assert_int_equal(errno, ECONNRESET);
+	drop(pair);
+}
+
+/* The target of a truncated upload must not take it for complete. */
+static void truncated_is_a_reset(void **state)
+{
+	static unsigned char bytes[65536];
+	ssize_t n;
+
+	(void)state;
+	section.timeouts.write_ms = 50;
+	for (int pass = 0; pass < 2; pass++) {
+		set.pipes.max = pass ? 4 : 0;
+		seen.closed = seen.connected = 0;
+		struct pair pair = make_pair();
+		while (send(pair.peer, pattern, 1 << 20, MSG_NOSIGNAL) > 0)
+			turns(3);
+		while (!seen.closed)
+			loop_turn(&loop, -1);
+		while ((n = recv(pair.target, bytes, sizeof(bytes), 0)) > 0)
+			;
+		assert_int_equal(n, -1);
+		assert_int_equal(errno, ECONNRESET);
+		drop(pair);
+	}
+}
+
+/* A slow reader gets all that was on its way when the other end broke off. */
+static void reset_behind_much(void **state)
+{
+	static unsigned char bytes[4096];
+	size_t total = 300000, sent = 0, got = 0;
+	int small = 4096;
+	ssize_t n;
+
+	(void)state;
+	section.timeouts.linger_ms = 5000;
+	struct pair pair = make_pair();
+	setsockopt(pair.peer, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small));
+	while (sent < total) {
+		n = send(pair.target, pattern + sent, total - sent, 0);
+		sent += n > 0 ? (size_t)n : 0;
+		turns(1);
+	}
+	turns(5);
+	resets(pair.target);
+	do {
+		loop_turn(&loop, 1);
+		n = recv(pair.peer, bytes, sizeof(bytes), 0);
+		got += n > 0 ? (size_t)n : 0;
+	} while (n > 0 || (n < 0 && errno == EAGAIN));
+	assert_int_equal(errno, ECONNRESET);
+	assert_int_equal(got, total);
+	close(pair.peer);
+}
+
+/* It has finished, and then breaks off: the other end hears of that. */
+static void reset_behind_a_fin(void **state)
+{
+	(void)state;
+	struct pair pair = make_pair();
+	says(pair.peer, "question");
+	assert_int_equal(shutdown(pair.peer, SHUT_WR), 0);
+	turns(2);
+	reads(pair.target, "question");
+	resets(pair.peer);
+	ends();
+	assert_int_equal(seen.reason, SS_RESET);
+	close(pair.target);
+}
+
 static void bandwidth_of_the_peer(void **state)
 {
 	(void)state;
@@ -533,6 +655,10 @@ int main(void)
 		TEST(idle_ends_it),
 		TEST(half_closed_ends_it),
 		TEST(drain_is_polite),
+		TEST(drain_of_much_is_a_reset),
+		TEST(truncated_is_a_reset),
+		TEST(reset_behind_much),
+		TEST(reset_behind_a_fin),
 		TEST(bandwidth_of_the_peer),
 	};
 

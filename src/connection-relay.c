@@ -324,7 +324,8 @@ static size_t splice_once(struct flow *f, struct spipe *pipe)
 	if (n <= 0) {
 		if (n != -EINVAL)
 			read_nothing(f, n);
-		leave_bulk(f->c, f->way);
+		if (n != -EAGAIN) /* more of the same is likely to come */
+			leave_bulk(f->c, f->way);
 		return 0;
 	}
 	pipe->used += (size_t)n;

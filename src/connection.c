@@ -361,7 +361,7 @@ int connection_set_init(struct connection_set *set, struct loop *loop,
 					.input = malloc(CONNECTION_READ_SIZE),
 					.pool = pool };
 	list_init(&set->members);
-	pipes_init(&set->pipes, PIPES_MAX);
+	pipes_init(&set->pipes, services ? services->capacity->pipes : PIPES_MAX);
 	if (services) {
 		set->places = places_new(services, worker);
 		set->n_places = services->count;

@@ -27,6 +27,7 @@
 /* What all services share. */
 struct capacity {
 	unsigned max_connections;
+	unsigned pipes;     /* that each worker may have */
 	int64_t max_output; /* bytes */
 	_Alignas(64) _Atomic unsigned connections;
 	_Atomic bool full;      /* somebody waits for a connection of any service to end */

@@ -13,9 +13,11 @@
 #include "activation.h"
 #include "journal.h"
 #include "module.h"
+#include "pipes.h"
 #include "util.h"
 
-#define FILES_BASE 16
+#define FILES_BASE       16
+#define FILES_FOR_A_PIPE 64
 
 static void add_sockets(struct setup *setup, struct passed_fds *fds,
 			const struct setup_options *options, struct report *report)
@@ -72,11 +74,25 @@ unsigned setup_files(void)
 	return (unsigned)limit.rlim_cur;
 }
 
+/* How many pipes a worker may have, of two descriptors each: a small part of all. */
+static unsigned pipes_each(const struct settings *settings)
+{
+	unsigned most = setup_files() / FILES_FOR_A_PIPE / setup_workers(settings);
+
+	for (size_t i = 0; i < settings->n_sockets; i++)
+		if (settings->sockets[i].found->flags & SS_CONNECTS)
+			return most < PIPES_MAX ? most : PIPES_MAX;
+	return 0;
+}
+
 /* Descriptors that are not connections: two for each loop, the listeners, the journal and the rest.
  */
 static unsigned reserved_files(const struct settings *settings, const struct passed_fds *fds)
 {
-	return FILES_BASE + 2 * (setup_workers(settings) + 1) + (unsigned)fds->count;
+	unsigned workers = setup_workers(settings);
+
+	return FILES_BASE + 2 * (workers + 1) + (unsigned)fds->count +
+	       2 * workers * pipes_each(settings);
 }
 
 void setup_make(struct setup *setup, const struct setup_options *options, struct report *report)
@@ -95,6 +111,8 @@ void setup_make(struct setup *setup, const struct setup_options *options, struct
 		if (services_init(&setup->services, settings, setup_files(),
 				  reserved_files(settings, &fds), report) < 0)
 			report_add(report, "%s", strerror(ENOMEM));
+		else
+			setup->services.capacity->pipes = pipes_each(settings);
 		settings_unref(settings);
 		if (setup->has_sockets && !report->n_lines)
 			add_sockets(setup, &fds, options, report);

@@ -191,7 +191,7 @@ static struct capacity capacity = { .max_connections = 1000, .max_output = 1 << 
 static struct service service = { .section = &section,
 				  .capacity = &capacity,
 				  .max_connections = 1000 };
-static const struct services services = { .list = &service, .count = 1 };
+static const struct services services = { .list = &service, .count = 1, .capacity = &capacity };
 
 static void on_busy(struct pool *unused)
 {

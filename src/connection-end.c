@@ -170,6 +170,8 @@ void connection_close(struct ss_connection *c, enum ss_reason reason)
 	c->flags &= (uint16_t)~PACED;
 	c->reason = reason & 0xff;
 	loop_again(c->set->loop, &c->source); /* it may not be its turn now */
+	if (c->flags & JOINED)                /* there is no shut() of ours that would begin it */
+		loop_arm(c->set->loop, &c->source, c->service->section->timeouts.linger_ms);
 }
 
 void connection_finish(struct ss_connection *c, enum ss_reason reason)
@@ -295,6 +297,21 @@ void connection_give_up(struct ss_connection *c)
 	connection_fail(c, connection_is_wished(c) ? SS_LINGER_TIMEOUT : c->reason);
 }
 
+/*
+ * EPOLLOUT comes when a third of the send buffer is free (tcp(7) does not say so), and that may
+ * have grown to megabytes: a peer that reads slowly has taken much by then. Trying tells.
+ */
+static void try_to_write(struct ss_connection *c)
+{
+	c->source.events |= EPOLLOUT;
+	if (c->flags & JOINED)
+		connection_relay_try(c);
+	else if (c->output)
+		connection_flush(c);
+	else if (c->flags & WANTS)
+		connection_tell_writable(c);
+}
+
 void connection_expired(struct ss_connection *c)
 {
 	c->source.events &= ~LOOP_EXPIRED;
@@ -311,6 +328,12 @@ void connection_expired(struct ss_connection *c)
 	if (c->flags & FAILED)
 		return;
 	struct deadline nearest = nearest_deadline(c);
+	if (nearest.left_ms <= 0 && nearest.reason == SS_WRITE_TIMEOUT) {
+		try_to_write(c);
+		nearest = nearest_deadline(c);
+	}
+	if (c->flags & FAILED)
+		return;
 	if (nearest.left_ms <= 0)
 		run_out(c, nearest.reason);
 	else

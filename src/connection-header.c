@@ -17,6 +17,7 @@ static bool refuse(struct ss_connection *c, enum service_verdict verdict, const 
 	if (verdict == SERVICE_BAD_HEADER)
 		service_turned_away(c->service, verdict);
 	service_log_turned_away(c->service, &c->peer, verdict, detail);
+	service_give_back_rate(c->service); /* as where the acceptor turns somebody away */
 	connection_fail(c, SS_REFUSED);
 	return false;
 }

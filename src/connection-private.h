@@ -124,6 +124,7 @@ void connection_leg_close(struct ss_connection *c);
 /* connection-relay.c: what data() left when it joined; whether bytes wait for one side; the end. */
 int connection_relay_keep(struct ss_connection *c, const void *bytes, size_t length);
 bool connection_relay_waits(struct ss_connection *c);
+void connection_relay_try(struct ss_connection *c); /* to write what waits, edge or not */
 void connection_relay_end(struct ss_connection *c);
 
 /* connection-job.c: the connection ends; its job will find nobody. */

@@ -335,6 +335,12 @@ static size_t splice_once(struct flow *f, struct spipe *pipe)
 	return (size_t)n;
 }
 
+static bool may_move(const struct flow *f)
+{
+	return f->from->events & READABLE && !(*flags_of(f) & f->eof) && !is_waiting(f) &&
+	       !(f->c->flags & FAILED) && !(f->way == UP && f->c->flags & PACED);
+}
+
 /* A piece that fills what it was read into announces more; a small one does not. */
 static inline void move_once(struct flow *f, size_t size)
 {
@@ -344,15 +350,9 @@ static inline void move_once(struct flow *f, size_t size)
 		size_t n = splice_once(f, pipe);
 		if (n && n < BULK_LEAVE && !is_waiting(f)) /* the pipe may have gone with `to` */
 			leave_bulk(f->c, f->way);
-	} else if (copy_once(f, size) == CONNECTION_READ_SIZE && !*f->waiting) {
+	} else if (copy_once(f, size) == CONNECTION_READ_SIZE && may_move(f)) {
 		enter_bulk(f);
 	}
-}
-
-static bool may_move(const struct flow *f)
-{
-	return f->from->events & READABLE && !(*flags_of(f) & f->eof) && !is_waiting(f) &&
-	       !(f->c->flags & FAILED) && !(f->way == UP && f->c->flags & PACED);
 }
 
 /* The end of `from`, when all before it has gone. */
@@ -422,7 +422,7 @@ static void drop_input(struct flow *f)
 	}
 }
 
-static void finish_flow(struct flow *f)
+static void put_all(struct flow *f)
 {
 	struct spipe *pipe = pipe_of(f);
 
@@ -454,8 +454,8 @@ static slow_path void end_or_not(struct ss_connection *c)
 /* What they still send is dropped when both have what was for them. */
 static void finish(struct flow *up, struct flow *down)
 {
-	finish_flow(up);
-	finish_flow(down);
+	put_all(up);
+	put_all(down);
 	if (is_waiting(up) || is_waiting(down))
 		return;
 	drop_input(up);
@@ -504,6 +504,16 @@ bool connection_relay_waits(struct ss_connection *c)
 	struct flow up = flow_of(c, UP), down = flow_of(c, DOWN);
 
 	return is_waiting(&up) || is_waiting(&down);
+}
+
+void connection_relay_try(struct ss_connection *c)
+{
+	struct flow flows[] = { flow_of(c, UP), flow_of(c, DOWN) };
+
+	for (int way = UP; way <= DOWN; way++) {
+		flows[way].to->events |= EPOLLOUT;
+		put_all(&flows[way]);
+	}
 }
 
 void connection_relay_end(struct ss_connection *c)

@@ -476,6 +476,30 @@ static void stalled_for_too_long(void **state)
 	drop(pair);
 }
 
+/* The kernel says that there is room when a third of its buffer is free; a slow reader takes
+ * longer. */
+static void slow_reader_is_not_stalled(void **state)
+{
+	static unsigned char bytes[16384];
+	int64_t begun;
+
+	(void)state;
+	section.timeouts.write_ms = 300;
+	struct pair pair = make_pair();
+	while (send(pair.target, pattern, 1 << 20, MSG_NOSIGNAL) > 0)
+		turns(3);
+	begun = loop.now;
+	for (int64_t last = begun; loop.now - begun < 1200 && !seen.closed;) {
+		loop_turn(&loop, 5);
+		if (loop.now - last < 40)
+			continue;
+		last = loop.now;
+		assert_true(recv(pair.peer, bytes, sizeof(bytes), 0) != 0);
+	}
+	assert_int_equal(seen.closed, 0);
+	drop(pair);
+}
+
 static void idle_ends_it(void **state)
 {
 	(void)state;
@@ -650,6 +674,7 @@ int main(void)
 		TEST(no_pipes),
 		TEST(stalled),
 		TEST(stalled_for_too_long),
+		TEST(slow_reader_is_not_stalled),
 		TEST(idle_ends_it),
 		TEST(half_closed_ends_it),
 		TEST(drain_is_polite),

@@ -220,7 +220,32 @@ static void time_is_checked(void **state)
 
 static const char *daytime_wrong(const char *line, time_t now)
 {
-	return answer_wrong_daytime((const unsigned char *)line, strlen(line), now);
+	struct answer_form form = { 0 };
+
+	return answer_wrong_daytime((const unsigned char *)line, strlen(line), now, &form);
+}
+
+/* Once the form is known each letter counts. */
+static void daytimes_agree(void **state)
+{
+	const time_t now = 1795448677; /* 2026-11-23 15:44:37 UTC */
+	static const char *const wrong[] = {
+		"23 OOV 2026 15:44:37 UTC\r\n", "23 NOV 2026 15:44:37 UTD\r\n",
+		"23 NOV 2026 15:44:37 UT\r\n",  "2 NOV 2026 15:44:37 UTC\r\n",
+		"23 NOV 2026 15:44:27 UTC\r\n", "23 NOV 2026 15:43:37 UTC\r\n",
+		"Mon Nov 23 15:44:37 2026\r\n",
+	};
+	struct answer_form form = { 0 };
+
+	(void)state;
+	assert_null(answer_wrong_daytime((const unsigned char *)"23 NOV 2026 15:44:36 UTC\r\n", 26,
+					 now, &form));
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
+		assert_non_null(answer_wrong_daytime((const unsigned char *)wrong[i],
+						     strlen(wrong[i]), now, &form));
+	assert_null(answer_wrong_daytime((const unsigned char *)"23 NOV 2026 15:44:38 UTC\r\n", 26,
+					 now, &form));
+	assert_non_null(daytime_wrong("Tue Nov 23 15:44:37 2026\r\n", now));
 }
 
 static void daytime_is_checked(void **state)
@@ -241,7 +266,8 @@ static void daytime_is_checked(void **state)
 	assert_non_null(daytime_wrong("23 NOV 2026 15:44:37 UTC", now));
 	assert_non_null(daytime_wrong("two lines\r\nof it\r\n", now));
 	assert_non_null(daytime_wrong("23 NOV 2026 15:44:37 \xc3\xa4\r\n", now));
-	assert_non_null(answer_wrong_daytime((const unsigned char *)"a\0b\r\n", 5, now));
+	assert_non_null(answer_wrong_daytime((const unsigned char *)"a\0b\r\n", 5, now,
+					     &(struct answer_form){ 0 }));
 	snprintf(line, sizeof(line), "%*s\r\n", ANSWER_DAYTIME_MAX - 2, "x");
 	assert_null(daytime_wrong(line, now));
 	snprintf(line, sizeof(line), "%*s\r\n", ANSWER_DAYTIME_MAX - 1, "x");
@@ -262,6 +288,7 @@ int main(void)
 		cmocka_unit_test(half_a_line_is_no_begin),
 		cmocka_unit_test(time_is_checked),
 		cmocka_unit_test(daytime_is_checked),
+		cmocka_unit_test(daytimes_agree),
 	};
 
 	return cmocka_run_group_tests(tests, make_texts, drop_texts);

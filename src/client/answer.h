@@ -17,10 +17,18 @@
 /* NULL for a right answer, else what is wrong with it, in words. `now` is our own clock. */
 const char *answer_wrong_time(const unsigned char *bytes, size_t n, time_t now);
 
+/* How a server writes its daytime, as its first answer shows. Zeroed: none has come. */
+struct answer_form {
+	int number;                        /* of the form; which these are, answer.c knows */
+	char tail[ANSWER_DAYTIME_MAX + 1]; /* what stands behind the date: the zone */
+};
+
 /*
- * One line of printable ASCII that ends with CR LF. A date is looked at where its form is that of
- * xinetd or of ctime(3); RFC 867 leaves the form open.
+ * One line of printable ASCII that ends with CR LF. Where its form is that of xinetd or of ctime(3)
+ * the date must be ours but for the zone, and all answers must have one form; RFC 867 leaves that
+ * open, so another text is only looked at as a line.
  */
-const char *answer_wrong_daytime(const unsigned char *bytes, size_t n, time_t now);
+const char *answer_wrong_daytime(const unsigned char *bytes, size_t n, time_t now,
+				 struct answer_form *form);
 
 #endif

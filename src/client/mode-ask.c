@@ -45,8 +45,9 @@ static const char *what_is_wrong(const struct session *s)
 {
 	time_t now = time(NULL);
 
-	return s->mode == &mode_time ? answer_wrong_time(s->answer, s->received, now)
-				     : answer_wrong_daytime(s->answer, s->received, now);
+	return s->mode == &mode_time
+		       ? answer_wrong_time(s->answer, s->received, now)
+		       : answer_wrong_daytime(s->answer, s->received, now, &s->pool->daytime);
 }
 
 static void fail_wrong(struct session *s, const char *wrong)

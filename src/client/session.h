@@ -15,6 +15,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "answer.h"
 #include "loop.h"
 #include "mode.h"
 #include "pattern.h"
@@ -44,6 +45,7 @@ struct pool {
 	struct stats *stats;
 	unsigned char *buffer; /* PATTERN_WINDOW bytes, for a read */
 	uint64_t random;
+	struct answer_form daytime;
 	bool counting;       /* the window is open: bytes of streams count */
 	int64_t last_answer; /* in the window, CLOCK_MONOTONIC */
 	unsigned connecting, most_connecting;

@@ -244,6 +244,7 @@ haproxy_between() {
 			timeout connect 5s
 			timeout client 20s
 			timeout server 20s
+			retries 0
 		listen front
 			bind $front
 			server us $haproxy_us $2
@@ -253,7 +254,8 @@ haproxy_between() {
 	END
 	started haproxy "$haproxy" -db -f "$work/haproxy.cfg"
 	haproxy_pid=$started
-	wait_for 10 "$peer" "$front" || return
+	# Through all of it, and gone before the target is there.
+	wait_for 10 "$peer" "$front" gone || return
 	listens target --count 1 "$target" line both:10000000 eof
 	started between "$peer" --from "$from" "$front" both:10000000 fin eof
 	ends "$started" ||

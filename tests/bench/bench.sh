@@ -8,6 +8,7 @@
 #   -A  simple-server's place is taken by a second raw-epoll: what is printed then is the noise
 #   -r  interleaved runs (15), -t length of each (0.7)
 #   -o  only these of: echo echo16k churn discard chargen calls instructions memory balance client
+#       proxy
 #   -s  only these of: simple libevent libuv xinetd accept; raw is always there
 #   -w  writes PREFIX.md, PREFIX.svg and PREFIX.tsv (benchmark)
 #
@@ -56,7 +57,7 @@
 set -u
 export LC_ALL=C
 
-sections='echo echo16k churn discard chargen calls instructions memory balance client'
+sections='echo echo16k churn discard chargen calls instructions memory balance client proxy'
 usage='usage: bench.sh [-A] [-r RUNS] [-t SECONDS] [-o SECTIONS] [-s SERVERS] [-w PREFIX] BUILD-DIRECTORY'
 
 complain()
@@ -110,6 +111,7 @@ done
 
 here=$(dirname "$0")
 service='echo' # that the servers give
+table=servers base=raw # where the figures of a section go, and whose are 1
 server_cpu=${SERVER_CPU:-0} client_cpu=${CLIENT_CPU:-$(($(nproc --all) > 1))}
 tmp=$(mktemp -d) || exit 1
 results=$tmp/results
@@ -126,7 +128,7 @@ result()
 row()
 {
 	complain "$2"
-	result row "${7:-servers}" "${@:1:6}"
+	result row "${7:-$table}" "${@:1:6}"
 }
 
 # cell ROW COLUMN VALUE [RATIO SPREAD QUARTILES...]: as paired.awk says
@@ -152,6 +154,8 @@ note()
 . "$here/held.sh"
 # shellcheck source=tests/bench/client.sh
 . "$here/client.sh"
+# shellcheck source=tests/bench/proxy.sh
+. "$here/proxy.sh"
 
 trap 'stop_all; rm -rf "$tmp"' EXIT
 trap 'exit 130' INT TERM
@@ -160,15 +164,15 @@ trap 'exit 130' INT TERM
 choose_servers()
 {
 	local kind chosen=''
-	for kind in raw $servers; do
+	for kind in $base $servers; do
 		[ -n "${title[$kind]-}" ] || die "no such server: $kind"
 		if ! installed "$kind"; then
 			note "${title[$kind]}: ${program[$kind]##*/} is not there"
 		elif start_server "$kind" 1 "$server_cpu"; then
 			stop_server "$kind"
 			chosen="$chosen $kind"
-			result column servers "$kind" "${title[$kind]}" "$(version "$kind")"
-		elif [ "$kind" = raw ] || [ "$kind" = "$candidate" ]; then
+			result column "$table" "$kind" "${title[$kind]}" "$(version "$kind")"
+		elif [ "$kind" = "$base" ] || [ "$kind" = "$candidate" ]; then
 			die "without ${title[$kind]} there is nothing to compare"
 		else
 			note "${title[$kind]}: does not start"

@@ -83,7 +83,18 @@ load_requests() # SERVER echo|churn CONNECTIONS SIZE
 		'BEGIN { if (!n) exit 1; print c / n / 1000, n / s }'
 }
 
-# The same of a one-way service: "CPU-milliseconds-per-GB GB-per-second"
+# The same of echo-load, and of all echoes "... MEDIAN-us 99-PER-CENT-us"
+load_latency() # SERVER echo|churn CONNECTIONS SIZE
+{
+	local line
+	line=$(echo_load "$@" for "$seconds") || return
+	awk -v n="$(field requests "$line")" -v s="$(field seconds "$line")" \
+		-v c="$(field cpu_ns "$line")" -v p50="$(field p50_us "$line")" \
+		-v p99="$(field p99_us "$line")" \
+		'BEGIN { if (!n) exit 1; print c / n / 1000, n / s, p50, p99 }'
+}
+
+# CPU and rate of a one-way service: "CPU-milliseconds-per-GB GB-per-second"
 load_bytes() # SERVER CONNECTIONS
 {
 	local line

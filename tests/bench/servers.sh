@@ -7,13 +7,16 @@
 # shellcheck disable=SC2154 # $build, $tmp, $service, $here
 
 declare -A pid=() port=([raw]=7001 [again]=7002 [simple]=7003 [libevent]=7004 [libuv]=7005
-	[xinetd]=7006 [accept]=7007)
+	[xinetd]=7006 [accept]=7007 [forward]=7008 [proxyd]=7009 [haproxy]=7010 [nginx]=7011)
 declare -A title=([raw]=raw-epoll [again]='raw-epoll again' [simple]=simple-server
 	[libevent]='libevent bufferevent' [libuv]=libuv [xinetd]=xinetd
-	[accept]='Accept=yes, cat')
+	[accept]='Accept=yes, cat' [forward]=simple-server [proxyd]=systemd-socket-proxyd
+	[haproxy]=HAProxy [nginx]='nginx stream')
 declare -A program=([raw]="$build/tests/bench/raw-epoll" [again]="$build/tests/bench/raw-epoll"
 	[simple]="$build/src/simple-server" [libevent]="$build/tests/bench/peer-libevent"
-	[libuv]="$build/tests/bench/peer-libuv" [xinetd]=xinetd [accept]=cat)
+	[libuv]="$build/tests/bench/peer-libuv" [xinetd]=xinetd [accept]=cat
+	[forward]="$build/src/simple-server" [proxyd]=/lib/systemd/systemd-socket-proxyd
+	[haproxy]=haproxy [nginx]=nginx)
 
 installed() # SERVER
 {
@@ -40,6 +43,9 @@ version() # SERVER
 	libevent | libuv) "${program[$1]}" --version ;;
 	xinetd) PATH=$PATH:/usr/sbin xinetd -version 2>&1 | sed -n '1s/[^0-9]*\([^ ]*\).*/xinetd \1/p' ;;
 	accept) systemd-socket-activate --version | head -n 1 | sed 's/ (.*//' ;;
+	proxyd) "${program[proxyd]}" --version | head -n 1 | sed 's/ (.*//' ;;
+	haproxy) PATH=$PATH:/usr/sbin haproxy -v | sed -n '1s/^HAProxy version \([^ ]*\).*/haproxy \1/p' ;;
+	nginx) PATH=$PATH:/usr/sbin nginx -v 2>&1 | sed 's/.*: //' ;;
 	esac
 }
 
@@ -64,6 +70,16 @@ launch()
 	shift 2
 	case $kind in
 	simple) command=("${program[simple]}" --config "$tmp/conf" --allow-root) ;;
+	forward)
+		proxy_config forward >"$tmp/forward.conf"
+		command=("${program[forward]}" --config "$tmp/forward.conf" --allow-root)
+		;;
+	proxyd) command=("${program[proxyd]}" --connections-max=100000 "127.0.0.1:${port[raw]}") ;;
+	haproxy | nginx)
+		proxy_config "$kind" >"$tmp/$kind.conf"
+		[ "$kind" = haproxy ] && command=(haproxy -f) || command=(nginx -e stderr -c)
+		PATH=$PATH:/usr/sbin exec taskset -c "$cpus" "$@" "${command[@]}" "$tmp/$kind.conf"
+		;;
 	xinetd)
 		# It writes chargen line by line: there Nagle's algorithm helps it.
 		[ "$service" = chargen ] || flags=NODELAY
@@ -116,6 +132,11 @@ children()
 	cat "/proc/${pid[$1]}"/task/*/children 2>/dev/null
 }
 
+descriptors() # SERVER: how many it has
+{
+	find "/proc/${pid[$1]}/fd" -mindepth 1 2>/dev/null | wc -l
+}
+
 # Until the server has no connection left, as the number of its descriptors and children shows.
 settle()
 {
@@ -124,6 +145,6 @@ settle()
 		[ -z "$(children "$1")" ] && [ "$before" = "$now" ] && break
 		sleep 0.1
 		before=$now
-		now=$(find "/proc/${pid[$1]}/fd" -mindepth 1 2>/dev/null | wc -l)
+		now=$(descriptors "$1")
 	done
 }

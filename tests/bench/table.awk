@@ -111,6 +111,8 @@ function spreads(table, r, c, id, x) {
 }
 
 END {
+	subject["clients"] = "simple_client"
+	subject["proxies"] = subject["proxy-goals"] = "forward"
 	print "Medians of " head["runs"] ", in brackets the median of the ratios to the first column within"
 	print "each run."
 	print "Machine: " head["machine"] "; " head["kernel"] "; " head["stolen"] " % of the wanted time was stolen by its host."
@@ -119,7 +121,7 @@ END {
 		if (!rows[tables[t]])
 			continue
 		print ""
-		figures(tables[t], tables[t] == "servers" ? candidate : "simple_client")
+		figures(tables[t], tables[t] in subject ? subject[tables[t]] : candidate)
 	}
 	if (head["runs"] + 0 >= 4) {
 		print "\nSpread: the interquartile range of these ratios (first column: of the figures), as a part"

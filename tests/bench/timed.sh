@@ -34,7 +34,7 @@ sample()
 # summary ROW COLUMN FILE [BASE]: the cells of a row
 summary()
 {
-	awk -v column="$2" -v base="${4:-raw}" -f "$here/paired.awk" "$3" | while read -r kind figures; do
+	awk -v column="$2" -v base="${4:-$base}" -f "$here/paired.awk" "$3" | while read -r kind figures; do
 		# shellcheck disable=SC2086 # a list
 		cell "$1" "$kind" $figures
 	done

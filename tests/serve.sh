@@ -39,7 +39,7 @@ if [ -n "$have_v6" ]; then
 else
 	echo_config v4 local several siblings
 fi
-check 'it starts with every kind of stream socket' start_server "$@" || exit
+check 'it starts with every kind of stream socket' start_server --timeout 300 "$@" || exit
 start_fds=$(fds "$DAEMON_PID")
 
 last_status() {

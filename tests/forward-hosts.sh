@@ -11,6 +11,8 @@
 [ "$(id -u)" = 0 ] || skip_all 'only root can make networks'
 PATH=$PATH:/usr/sbin:/sbin
 require ip ss timeout
+# Its bounds of time are those of a server at full speed; tests/test-relay.c is the one for sanitizers.
+[ "$sanitized" = 0 ] || skip_all 'too slow with a sanitizer'
 page=$top_srcdir/man/simple-server-forward.7
 load=$top_builddir/src/simple-client
 prefix=simple-server-test-$$

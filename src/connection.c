@@ -253,8 +253,10 @@ static void look_for_reset(struct ss_connection *c)
 	socklen_t size = sizeof(int);
 	int error = 0;
 
-	if (getsockopt(c->source.fd, SOL_SOCKET, SO_ERROR, &error, &size) == 0 && error != 0)
-		connection_fail_errno(c, error);
+	if (getsockopt(c->source.fd, SOL_SOCKET, SO_ERROR, &error, &size) < 0 || error == 0)
+		return;
+	c->flags |= CUT; /* a target that is there already hears of it */
+	connection_fail_errno(c, error);
 }
 
 static void deliver_again(struct ss_connection *c)

@@ -45,7 +45,7 @@ static const char usage[] =
 	"The last three print \"ready ADDRESS\" and die with whoever has started them.\n"
 	"  --from ADDRESS:PORT  what to connect from\n"
 	"  --count N            --listen: ends after N connections; exit status 1 if one went wrong\n"
-	"  --timeout SECONDS    for each wait (10)\n"
+	"  --timeout SECONDS    for each wait (20)\n"
 	"\n"
 	"Steps:\n"
 	"  say:TEXT     sends it; \\r \\n \\\\ and \\xHH are understood\n"
@@ -63,6 +63,7 @@ static const char usage[] =
 	"  eof          reads the end of the stream\n"
 	"  rst          resets the connection\n"
 	"  reset        reads that the connection is reset\n"
+	"  broken       reads anything, and then that the connection is reset\n"
 	"  gone         reads either of the two\n"
 	"  make:FILE    makes an empty file\n"
 	"  wait:FILE    waits until there is such a file\n"
@@ -279,7 +280,7 @@ static void say(struct peer *peer, const char *text)
 
 static void hear(struct peer *peer, const char *text)
 {
-	char expected[TEXT_MAX], bytes[TEXT_MAX];
+	char expected[TEXT_MAX], bytes[TEXT_MAX] = "";
 	size_t length = unescape(peer, text, expected), n = 0;
 
 	while (n < length) {
@@ -348,6 +349,19 @@ static void expect_end(struct peer *peer, int how)
 		wrong(peer, "the stream has ended");
 	if (n < 0 && !(how & BY_RESET && errno == ECONNRESET))
 		wrong(peer, "recv: %s", strerror(errno));
+}
+
+static void expect_break(struct peer *peer)
+{
+	char bytes[1024];
+	ssize_t n;
+
+	do {
+		await_or_die(peer, POLLIN);
+		n = recv(peer->fd, bytes, sizeof(bytes), 0);
+	} while (n > 0);
+	if (n == 0 || errno != ECONNRESET)
+		wrong(peer, "recv: %s", n == 0 ? "the stream has ended" : strerror(errno));
 }
 
 /* --- files */
@@ -425,6 +439,8 @@ static void do_step(struct peer *peer, const char *step)
 		reset(peer);
 	else if (IS("reset"))
 		expect_end(peer, BY_RESET);
+	else if (IS("broken"))
+		expect_break(peer);
 	else if (IS("gone"))
 		expect_end(peer, BY_EOF | BY_RESET);
 	else if (IS("make"))
@@ -529,7 +545,7 @@ static struct options {
 	struct address from;
 	int timeout_ms, count;
 	bool listen, full, use_up_pipes;
-} options = { .timeout_ms = 10000 };
+} options = { .timeout_ms = 20000 };
 
 static int connect_and_do(const struct address *address, char *const *steps)
 {
@@ -577,18 +593,23 @@ static void reap(int flags, int *status)
 
 static int listen_and_do(struct address *address, char *const *steps)
 {
-	int listener = listen_at(address, 4096), accepted = 0, status = 0;
+	struct peer listener = { .fd = listen_at(address, 4096),
+				 .timeout_ms = options.timeout_ms,
+				 .step = "accept" };
+	int accepted = 0, status = 0;
 
 	tell_ready(address);
 	while (!options.count || accepted < options.count) {
-		int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+		if (options.count)
+			await_or_die(&listener, POLLIN);
+		int fd = accept4(listener.fd, NULL, NULL, SOCK_CLOEXEC);
 		if (fd >= 0) {
 			serve(fd, steps);
 			accepted++;
 		}
 		reap(WNOHANG, &status);
 	}
-	close(listener);
+	close(listener.fd);
 	reap(0, &status);
 	return status;
 }

@@ -28,7 +28,8 @@ void connection_leg_close(struct ss_connection *c)
 	if (fd < 0)
 		return;
 	loop_remove(c->set->loop, &leg->source, NULL);
-	if (c->flags & CUT)
+	if (c->flags & CUT ||
+	    !(c->flags & JOINED)) /* a FIN would be a whole stream, an empty one */
 		connection_reset_fd(fd);
 	close(fd);
 	leg->flags = 0;
@@ -93,12 +94,16 @@ static void tell_connected(struct ss_connection *c, int error)
 		c->service->handler->connected(c, error);
 }
 
+/* A reset in answer to connect() is ECONNREFUSED; these two came behind it, perhaps behind bytes.
+ */
 static int outcome(int fd)
 {
 	socklen_t size = sizeof(int);
 	int error = 0;
 
-	return getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) < 0 ? -errno : -error;
+	if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) < 0)
+		return -errno;
+	return error == ECONNRESET || error == EPIPE ? 0 : -error;
 }
 
 /* Until it is joined, what comes on a connected leg waits. */

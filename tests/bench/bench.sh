@@ -29,6 +29,10 @@
 # one drops in the kernel what chargen sends, where simple-client compares each byte, so that the
 # server is what limits. The section client has simple-client itself beside echo-load.
 #
+# The section proxy has the handler forward beside systemd-socket-proxyd, HAProxy with one thread and
+# nginx stream with one process, in front of raw-epoll, with tables of its own: the ratios are to
+# socket-proxyd, and what is asked is asked of simple-server's part of each peer's figure.
+#
 # How to read it:
 # - Everything runs in a network namespace of its own, with nothing but lo and with reno (bbr
 #   paces). The servers have CPU 0, with all their processes, the client has CPU 1 (SERVER_CPU,

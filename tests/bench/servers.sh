@@ -74,7 +74,10 @@ launch()
 		proxy_config forward >"$tmp/forward.conf"
 		command=("${program[forward]}" --config "$tmp/forward.conf" --allow-root)
 		;;
-	proxyd) command=("${program[proxyd]}" --connections-max=100000 "127.0.0.1:${port[raw]}") ;;
+	proxyd)
+		trap '' PIPE # as systemd has it for its services, or a reset ends it
+		command=("${program[proxyd]}" --connections-max=100000 "127.0.0.1:${port[raw]}")
+		;;
 	haproxy | nginx)
 		proxy_config "$kind" >"$tmp/$kind.conf"
 		[ "$kind" = haproxy ] && command=(haproxy -f) || command=(nginx -e stderr -c)

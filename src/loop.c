@@ -15,16 +15,26 @@
 #include "loop.h"
 #include "syscall.h"
 
-/* The clock stands still for milliseconds, over many turns of a busy loop. */
+/*
+ * The clock stands still for milliseconds, over many turns of a busy loop. It is read into the loop
+ * and not into a local, which the compiler would clear first.
+ */
 static inline void read_clock(struct loop *loop)
 {
-	struct timespec t;
+	const struct timespec *t = &loop->read;
 
-	clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
-	if (t.tv_nsec == loop->tick.tv_nsec && t.tv_sec == loop->tick.tv_sec)
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &loop->read);
+	if (t->tv_nsec == loop->tick.tv_nsec && t->tv_sec == loop->tick.tv_sec)
 		return;
-	loop->tick = t;
-	loop->now = (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+	loop->tick = *t;
+	loop->now = (int64_t)t->tv_sec * 1000 + t->tv_nsec / 1000000;
+}
+
+/* The one place that calls a source. */
+static inline void call(struct loop *loop, struct loop_source *source)
+{
+	atomic_store_explicit(&loop->called, source->fd, memory_order_relaxed);
+	source->ready(loop, source);
 }
 
 static void take_messages(struct loop *loop)
@@ -161,7 +171,7 @@ static void expire(struct timer *timer, void *loop)
 	struct loop_source *source = container_of(timer, struct loop_source, timer);
 
 	source->events |= LOOP_EXPIRED;
-	source->ready(loop, source);
+	call(loop, source);
 }
 
 /*
@@ -187,7 +197,7 @@ static inline void run_events(struct loop *loop, int n)
 			continue;
 		}
 		source->events |= event->events;
-		source->ready(loop, source);
+		call(loop, source);
 	}
 }
 
@@ -197,7 +207,7 @@ static slow_path void finish_turn(struct loop *loop)
 	while (!list_empty(&loop->due)) {
 		struct loop_source *source = container_of(list_pop(&loop->due), struct loop_source,
 							  link);
-		source->ready(loop, source);
+		call(loop, source);
 	}
 	if (timer_wheel_next(&loop->timers) <= loop->now)
 		timer_wheel_run(&loop->timers, loop->now, expire, loop);
@@ -209,6 +219,7 @@ static slow_path void finish_turn(struct loop *loop)
 /* Inlined for loop_run(): a request alone in its turn pays for all of it. */
 static inline __attribute__((always_inline)) void turn(struct loop *loop, int timeout_ms)
 {
+	atomic_store_explicit(&loop->called, 0, memory_order_relaxed);
 	int n = sys_epoll_wait(loop->epoll_fd, loop->batch, LOOP_BATCH, sleep_ms(loop, timeout_ms));
 
 	if (unlikely(n < 0)) {

@@ -65,10 +65,12 @@ struct loop_message {
 struct loop {
 	int epoll_fd;
 	bool stopping;
-	int64_t now;          /* ms, CLOCK_MONOTONIC_COARSE, of this turn */
-	struct timespec tick; /* of that */
+	int64_t now;                /* ms, CLOCK_MONOTONIC_COARSE, of this turn */
+	struct timespec tick, read; /* of that, and as the clock was read last */
 	int64_t busy; /* when there is more to do than events: 0, a timer's time, INT64_MAX */
 	uint64_t turns;
+	_Atomic int
+		called; /* fd of the source that is being called, for who looks from outside; 0 */
 	struct list again;   /* to be called in the next turn */
 	struct list due;     /* to be called in this turn */
 	struct list removed; /* to be released after this turn */

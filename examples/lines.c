@@ -39,6 +39,7 @@ static size_t lines_data(struct ss_connection *connection, const void *bytes, si
 static const struct ss_handler lines_handler = {
 	.size = sizeof(struct ss_handler),
 	.abi = SS_ABI,
+	.flags = SS_STATELESS, /* a half line is kept by the server */
 	.name = "lines",
 	.data = lines_data,
 };

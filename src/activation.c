@@ -4,6 +4,8 @@
  * process", and -EINVAL for several mistakes: the messages here say which variable was wrong.
  */
 #include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -126,6 +128,11 @@ void activation_close_notify(void)
 	notify_fd = close_fd(notify_fd);
 }
 
+bool activation_is_watched(void)
+{
+	return notify_fd >= 0;
+}
+
 void activation_notify(const char *format, ...)
 {
 	char state[1024];
@@ -139,6 +146,59 @@ void activation_notify(const char *format, ...)
 	/* A lost notification is systemd's to notice, by its own time-outs. */
 	if (send(notify_fd, state, strlen(state), MSG_NOSIGNAL) < 0)
 		return;
+}
+
+static int send_fds(const char *state, const int *fds, size_t n)
+{
+	union {
+		struct cmsghdr align;
+		char bytes[CMSG_SPACE(sizeof(int) * ACTIVATION_STORE_MAX)];
+	} control;
+	struct iovec text = { .iov_base = (char *)(uintptr_t)state, .iov_len = strlen(state) };
+	struct msghdr message = { .msg_iov = &text,
+				  .msg_iovlen = 1,
+				  .msg_control = control.bytes,
+				  .msg_controllen = CMSG_SPACE(n * sizeof(int)) };
+	struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+
+	if (notify_fd < 0)
+		return -ENOTCONN;
+	header->cmsg_level = SOL_SOCKET;
+	header->cmsg_type = SCM_RIGHTS;
+	header->cmsg_len = CMSG_LEN(n * sizeof(int));
+	memcpy(CMSG_DATA(header), fds, n * sizeof(int));
+	return sendmsg(notify_fd, &message, MSG_NOSIGNAL) < 0 ? -errno : 0;
+}
+
+/* FDPOLL=0: a socket whose other end is closed is kept all the same. */
+int activation_store(const char *name, const int *fds, size_t n)
+{
+	char state[128];
+
+	snprintf(state, sizeof(state), "FDSTORE=1\nFDNAME=%s\nFDPOLL=0", name);
+	return n > ACTIVATION_STORE_MAX ? -E2BIG : send_fds(state, fds, n);
+}
+
+void activation_unstore(const char *name)
+{
+	activation_notify("FDSTOREREMOVE=1\nFDNAME=%s", name);
+}
+
+/* sd_notify_barrier(3), on the socket that is open: systemd closes the end that it is given. */
+int activation_barrier(int timeout_ms)
+{
+	int ends[2];
+
+	if (pipe2(ends, O_CLOEXEC) < 0)
+		return -errno;
+	int ours auto_close = ends[0], theirs auto_close = ends[1];
+	int r = send_fds("BARRIER=1", &theirs, 1);
+	theirs = close_fd(theirs);
+	if (r < 0)
+		return r;
+	struct pollfd end = { .fd = ours };
+	int n = poll(&end, 1, timeout_ms);
+	return n > 0 ? 0 : n == 0 ? -ETIMEDOUT : -errno;
 }
 
 /* $JOURNAL_STREAM names the device and inode of the stream that systemd connected

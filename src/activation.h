@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * systemd: the sockets that it passes, the notifications that it expects, the journal. The only
- * user of libsystemd. Main's thread only, but for activation_journal().
+ * user of libsystemd. Main's thread only, but for activation_journal(); what sends to systemd
+ * allocates nothing, so that the keeper may call it too.
  */
 #ifndef SIMPLE_SERVER_ACTIVATION_H
 #define SIMPLE_SERVER_ACTIVATION_H
@@ -38,8 +39,23 @@ void activation_release(struct passed_fds *fds);
 int activation_open_notify(void);
 void activation_close_notify(void);
 
+/* Whether there is somebody to notify. */
+bool activation_is_watched(void);
+
 /* Sends a state to systemd, as sd_notify(3); silently nothing where nobody listens. */
 void activation_notify(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/*
+ * systemd keeps these descriptors, whatever happens to them, under one name until they are removed:
+ * it passes them to the next process. No more than ACTIVATION_STORE_MAX. 0 or -errno; whether it
+ * has room for them (FileDescriptorStoreMax=) it does not say.
+ */
+#define ACTIVATION_STORE_MAX 16
+int activation_store(const char *name, const int *fds, size_t n);
+void activation_unstore(const char *name);
+
+/* Waits until systemd has done what it was told; 0, -ETIMEDOUT or another -errno. */
+int activation_barrier(int timeout_ms);
 
 /* Whether stderr is connected to the journal, so that entries should go there natively. */
 bool activation_has_journal(void);

@@ -105,8 +105,10 @@ static bool may_call(const struct ss_connection *c, const char *call)
 
 void ss_pause(struct ss_connection *c)
 {
-	if (may_call(c, "ss_pause") && !(c->flags & JOINED))
-		c->flags |= PAUSED;
+	if (!may_call(c, "ss_pause") || c->flags & JOINED)
+		return;
+	c->flags |= PAUSED;
+	connection_note(c);
 }
 
 void ss_resume(struct ss_connection *c)
@@ -166,6 +168,7 @@ size_t ss_queued(const struct ss_connection *c)
 void ss_set_state(struct ss_connection *c, void *state)
 {
 	c->state = state;
+	connection_note(c);
 }
 
 void *ss_state(const struct ss_connection *c)

@@ -20,7 +20,7 @@ void connection_fail(struct ss_connection *c, enum ss_reason reason)
 	if (c->flags & FAILED)
 		return;
 	c->flags |= FAILED;
-	c->reason = reason & 0xff;
+	c->reason = reason & 0x3f;
 	loop_again(c->set->loop, &c->source); /* it may not be its turn now */
 }
 
@@ -114,7 +114,7 @@ void connection_end(struct ss_connection *c, enum ss_reason reason)
 	struct connection_set *set = c->set;
 	int fd = c->source.fd;
 
-	c->reason = reason & 0xff;
+	c->reason = reason & 0x3f;
 	connection_leave_job(c);
 	if (c->flags & JOINED && (reason == SS_WRITE_TIMEOUT || connection_relay_waits(c)))
 		c->flags |= CUT; /* a FIN would tell that this was all */
@@ -124,6 +124,7 @@ void connection_end(struct ss_connection *c, enum ss_reason reason)
 				   (int64_t)c->began); /* close() may release the target's text */
 	if (c->flags & OPENED && c->service->handler->close)
 		c->service->handler->close(c, reason);
+	connection_forget(c);
 	loop_remove(set->loop, &c->source, release);
 	if (c->output || reason == SS_WRITE_TIMEOUT || c->flags & CUT)
 		connection_reset_fd(fd);
@@ -168,9 +169,10 @@ void connection_close(struct ss_connection *c, enum ss_reason reason)
 	c->dropped = 0;
 	c->flags |= CLOSING;
 	c->flags &= (uint16_t)~PACED;
-	c->reason = reason & 0xff;
+	c->reason = reason & 0x3f;
 	loop_again(c->set->loop, &c->source); /* it may not be its turn now */
-	if (c->flags & JOINED)                /* there is no shut() of ours that would begin it */
+	connection_note(c);
+	if (c->flags & JOINED) /* there is no shut() of ours that would begin it */
 		loop_arm(c->set->loop, &c->source, c->service->section->timeouts.linger_ms);
 }
 
@@ -289,7 +291,7 @@ static void run_out(struct ss_connection *c, enum ss_reason reason)
 		return;
 	}
 	connection_finish(c, reason);
-	c->reason = reason & 0xff; /* also where the handler had closed before */
+	c->reason = reason & 0x3f; /* also where the handler had closed before */
 }
 
 void connection_give_up(struct ss_connection *c)

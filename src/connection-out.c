@@ -66,10 +66,20 @@ int connection_queue(struct ss_connection *c, struct buffer **queue, const void 
 	}
 	account(c, (int64_t)length);
 	if (first) {
+		connection_note(c);
 		connection_moved(c);
 		connection_watch(c);
 	}
 	return 0;
+}
+
+int connection_restore_output(struct ss_connection *c, const void *bytes, size_t length)
+{
+	int r = buffer_append(&c->output, bytes, length);
+
+	if (r == 0)
+		account(c, (int64_t)length);
+	return r;
 }
 
 void connection_tell_writable(struct ss_connection *c)
@@ -88,6 +98,7 @@ void connection_flush(struct ss_connection *c)
 			return;
 		connection_consume(c, &c->output, sent);
 	}
+	connection_note(c);
 	connection_tell_writable(c);
 	if (c->input && ss_ready(c))
 		connection_deliver_waiting(c);

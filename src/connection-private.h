@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The inside of a connection, for connection.c (its turns, and what comes in), connection-out.c
- * (what goes out), connection-job.c (work in the pool), connection-end.c (time-outs and the end)
- * and connection-api.c (what handlers ask). Nobody else includes this.
+ * (what goes out), connection-job.c (work in the pool), connection-end.c (time-outs and the end),
+ * connection-freeze.c (to another process) and connection-api.c (what handlers ask). Nobody else
+ * includes this.
  */
 #ifndef SIMPLE_SERVER_CONNECTION_PRIVATE_H
 #define SIMPLE_SERVER_CONNECTION_PRIVATE_H
@@ -85,7 +86,9 @@ struct ss_connection {
 	uint64_t id;
 	uint64_t bytes_in, bytes_out;
 	uint64_t began : 40; /* loop time, ms: for 34 years */
-	uint64_t reason : 8; /* enum ss_reason */
+	uint64_t reason : 6; /* enum ss_reason */
+	uint64_t stays : 1;  /* it could not be frozen */
+	uint64_t thawed : 1; /* thaw() in place of open(); until then `state` is what it gets */
 	uint64_t flags : 16;
 	struct peer peer;
 	uint32_t active; /* when bytes moved last: loop time, ms, the lower half */
@@ -95,6 +98,14 @@ struct ss_connection {
 _Static_assert(sizeof(struct ss_connection) <= 168, "an idle connection has grown");
 _Static_assert(sizeof(struct ss_connection) + sizeof(struct connection_leg) <= 248,
 	       "an idle pair has grown");
+
+/*
+ * connection.c: a connection that nobody knows yet, NULL without memory; and the loop is to know
+ * it. 0, or -errno of loop_add().
+ */
+struct ss_connection *connection_new(struct connection_set *set, struct service *service, int fd,
+				     const struct peer *peer);
+int connection_add(struct ss_connection *c);
 
 /* connection.c: gives the handler what it has left over. */
 void connection_deliver_waiting(struct ss_connection *c);
@@ -116,6 +127,8 @@ void connection_tell_writable(struct ss_connection *c);
 int connection_queue(struct ss_connection *c, struct buffer **queue, const void *bytes,
 		     size_t length);
 void connection_consume(struct ss_connection *c, struct buffer **queue, size_t length);
+/* What had been queued in another process; no limit is asked. 0 or -ENOMEM. */
+int connection_restore_output(struct ss_connection *c, const void *bytes, size_t length);
 void connection_drop(struct ss_connection *c, struct buffer **queue);
 
 /* connection-leg.c: there may be none. */
@@ -126,6 +139,17 @@ int connection_relay_keep(struct ss_connection *c, const void *bytes, size_t len
 bool connection_relay_waits(struct ss_connection *c);
 void connection_relay_try(struct ss_connection *c); /* to write what waits, edge or not */
 void connection_relay_end(struct ss_connection *c);
+
+/* connection-freeze.c: notes what a crash would leave of it, where that has changed; and nothing.
+ */
+void connection_note(const struct ss_connection *c);
+void connection_forget(const struct ss_connection *c);
+
+/* connection-freeze.c: whether it can go to another process as it is. */
+bool connection_can_freeze(const struct ss_connection *c);
+
+/* connection-freeze.c: the first turn of one that was thawed; 0, or -errno to refuse it. */
+int connection_thawed(struct ss_connection *c);
 
 /* connection-job.c: the connection ends; its job will find nobody. */
 void connection_leave_job(struct ss_connection *c);

@@ -69,6 +69,7 @@ void connection_deliver_waiting(struct ss_connection *c)
 		return;
 	}
 	c->input = waiting;
+	connection_note(c);
 	check_input(c);
 }
 
@@ -88,6 +89,7 @@ static slow_path void deliver_rest(struct ss_connection *c, const unsigned char 
 		connection_deliver_waiting(c);
 	else
 		check_input(c);
+	connection_note(c);
 }
 
 static inline void deliver(struct ss_connection *c, const unsigned char *bytes, size_t length)
@@ -209,6 +211,12 @@ static slow_path void read_once(struct ss_connection *c, size_t size)
 	deliver(c, c->set->input, n);
 }
 
+static void begin(struct ss_connection *c)
+{
+	c->began = (uint64_t)c->set->loop->now & 0xffffffffff;
+	connection_moved(c);
+}
+
 /*
  * The first event, in the thread that owns the connection from now on; or another one, while the
  * header of a proxy has not come.
@@ -219,18 +227,19 @@ static void join(struct ss_connection *c)
 
 	if (list_empty(&c->member)) {
 		list_add_tail(&c->set->members, &c->member);
-		c->began = (uint64_t)c->set->loop->now & 0xffffffffff;
-		connection_moved(c);
+		if (!c->thawed)
+			begin(c);
 	}
 	if (c->flags & HEADER && c->set->finishing)
 		connection_fail(c, SS_DRAIN);
 	if (c->flags & FAILED || (c->flags & HEADER && !connection_read_header(c)))
 		return;
-	if (handler->open && handler->open(c) != 0) {
+	if (c->thawed ? connection_thawed(c) != 0 : handler->open && handler->open(c) != 0) {
 		connection_fail(c, SS_REFUSED);
 		return;
 	}
 	c->flags |= OPENED;
+	connection_note(c);
 	if (c->set->aborting)
 		connection_fail(c, SS_DRAIN);
 	else if (c->set->finishing)
@@ -354,6 +363,7 @@ void ss_discard(struct ss_connection *c)
 	c->flags |= DISCARD;
 	if (!(c->flags & CLOSING))
 		buffer_free(&c->input);
+	connection_note(c);
 }
 
 int connection_set_init(struct connection_set *set, struct loop *loop,
@@ -385,16 +395,13 @@ void connection_set_enter(struct connection_set *set)
 	connection_own_set = set;
 }
 
-/* An event finds the connection complete: everything is set before it is added. */
-int connection_place(struct connection_set *set, struct service *service, int fd,
-		     const struct peer *peer)
+struct ss_connection *connection_new(struct connection_set *set, struct service *service, int fd,
+				     const struct peer *peer)
 {
 	struct ss_connection *c = calloc(1, connection_size(service));
 
-	if (!c) {
-		close(fd);
-		return -ENOMEM;
-	}
+	if (!c)
+		return NULL;
 	loop_source_init(&c->source, fd, on_ready);
 	if (connection_has_leg(service))
 		loop_source_init(&connection_leg(c)->source, -1, NULL);
@@ -403,17 +410,51 @@ int connection_place(struct connection_set *set, struct service *service, int fd
 	c->service = service;
 	c->peer = *peer;
 	c->flags = service->section->limits.bandwidth > 0 ? LIMITED : 0;
-	if (service_has_proxies(service))
-		c->flags |= HEADER;
-	c->id = 1 + atomic_fetch_add_explicit(&last_id, 1, memory_order_relaxed);
+	return c;
+}
+
+/* An event finds the connection complete: everything is set before it is added. */
+int connection_add(struct ss_connection *c)
+{
+	struct connection_set *set = c->set;
+	int fd = c->source.fd;
+
+	connection_note(c);
 	atomic_fetch_add_explicit(&set->count, 1, memory_order_relaxed);
 	int r = loop_add(set->loop, &c->source, CONNECTION_MASK);
 	if (r < 0) {
 		atomic_fetch_sub_explicit(&set->count, 1, memory_order_relaxed);
+		if (set->ledger)
+			ledger_clear(set->ledger, fd);
+	}
+	return r;
+}
+
+int connection_place(struct connection_set *set, struct service *service, int fd,
+		     const struct peer *peer)
+{
+	struct ss_connection *c = connection_new(set, service, fd, peer);
+	int r = -ENOMEM;
+
+	if (c) {
+		if (service_has_proxies(service))
+			c->flags |= HEADER;
+		c->id = 1 + atomic_fetch_add_explicit(&last_id, 1, memory_order_relaxed);
+		r = connection_add(c);
+	}
+	if (r < 0) {
 		close(fd);
 		free(c);
 	}
 	return r;
+}
+
+void connection_ids_from(uint64_t id)
+{
+	uint64_t last = atomic_load(&last_id);
+
+	while (last < id && !atomic_compare_exchange_weak(&last_id, &last, id))
+		;
 }
 
 void connection_set_finish(struct connection_set *set)

@@ -17,6 +17,8 @@
 #include <stdint.h>
 
 #include "buffer.h"
+#include "handover.h"
+#include "ledger.h"
 #include "loop.h"
 #include "peer.h"
 #include "pipes.h"
@@ -36,11 +38,12 @@ struct connection_set {
 	struct buffer *rest;      /* for ss_rest() in eof(), while that runs */
 	struct ss_worker *places; /* owned; of each service */
 	size_t n_places;
-	struct pool *pool;  /* for ss_offload(); borrowed */
-	struct pipes pipes; /* for ss_join() */
-	unsigned jobs;      /* in the pool, or on their way back */
-	bool finishing;     /* whoever still joins is ended politely at once, */
-	bool aborting;      /* or without */
+	struct pool *pool;     /* for ss_offload(); borrowed */
+	struct pipes pipes;    /* for ss_join() */
+	unsigned jobs;         /* in the pool, or on their way back */
+	bool finishing;        /* whoever still joins is ended politely at once, */
+	bool aborting;         /* or without */
+	struct ledger *ledger; /* NULL, or where is noted what may go on after a crash; borrowed */
 	/* NULL, or called after each end; and after each job, with NULL. */
 	void (*ended)(struct connection_set *set, struct service *service);
 	/* NULL, or called when a handler has counted something. */
@@ -62,6 +65,34 @@ void connection_set_enter(struct connection_set *set);
  */
 int connection_place(struct connection_set *set, struct service *service, int fd,
 		     const struct peer *peer);
+
+/* Connections on their way to another process: records of handover.h, and a descriptor for each. */
+struct frozen {
+	struct buffer *records, *fds;
+	unsigned count;
+};
+
+void frozen_deinit(struct frozen *frozen); /* the descriptors stay open */
+
+/* How many members cannot be frozen now, and are served on. */
+unsigned connection_set_stuck(struct connection_set *set);
+
+/*
+ * Freezes those that can be: they are gone from the set, without an end that anybody hears of, and
+ * their descriptors are open. In the set's thread, between two turns.
+ */
+void connection_set_freeze(struct connection_set *set, struct frozen *frozen);
+
+/*
+ * The reverse of it, in this process or another: takes over `fd` and gives the connection to `set`.
+ * From any thread. 0, or -errno, and then `fd` is the caller's: -EOPNOTSUPP where the handler takes
+ * no such state over.
+ */
+int connection_thaw(struct connection_set *set, struct service *service,
+		    const struct handover_record *record, int fd);
+
+/* New connections get ids above this one. */
+void connection_ids_from(uint64_t id);
 
 /* Ends all members politely (FIN), each with its lingering close. */
 void connection_set_finish(struct connection_set *set);

@@ -161,6 +161,25 @@ static void guarded_close(struct ss_connection *connection, enum ss_reason reaso
 	leave(&visit);
 }
 
+static int guarded_freeze(struct ss_connection *connection, void *state, size_t size,
+			  size_t *ret_length)
+{
+	struct visit visit = enter_for(connection, "freeze");
+	int r = real(connection)->freeze(connection, state, size, ret_length);
+
+	leave(&visit);
+	return r;
+}
+
+static int guarded_thaw(struct ss_connection *connection, const void *state, size_t length)
+{
+	struct visit visit = enter_for(connection, "thaw");
+	int r = real(connection)->thaw(connection, state, length);
+
+	leave(&visit);
+	return r;
+}
+
 void guard_done(const struct ss_handler *handler, const char *socket,
 		struct ss_connection *connection,
 		void (*done)(struct ss_connection *connection, void *job), void *job)
@@ -194,6 +213,10 @@ void guard_init(struct guard *guard)
 		handler->close = guarded_close;
 	if (real_handler->connected)
 		handler->connected = guarded_connected;
+	if (real_handler->freeze)
+		handler->freeze = guarded_freeze;
+	if (real_handler->thaw)
+		handler->thaw = guarded_thaw;
 }
 
 void guard_start(int budget_ms, void (*wake)(void *context), void *context)

@@ -18,7 +18,7 @@
 #define SETTINGS_SIZE_LIMIT (1 << 20)
 #define WORD_LIMIT          64
 #define COUNTERS_LIMIT      64
-#define KNOWN_FLAGS         (SS_SPEAKS_FIRST | SS_OFFLOADS | SS_CONNECTS)
+#define KNOWN_FLAGS         (SS_SPEAKS_FIRST | SS_OFFLOADS | SS_CONNECTS | SS_STATELESS)
 
 bool module_is_text(const char *string, size_t max)
 {
@@ -94,6 +94,14 @@ static bool check_members(const struct ss_handler *handler, char *problem)
 		return module_wrong(
 			problem,
 			"its handler has the flag SS_CONNECTS and no connected(); write one");
+	if (!handler->freeze != !handler->thaw)
+		return module_wrong(problem, "its handler has %s; write both, or none",
+				    handler->freeze ? "a freeze() and no thaw()"
+						    : "a thaw() and no freeze()");
+	if (handler->freeze && handler->flags & SS_STATELESS)
+		return module_wrong(problem,
+				    "its handler has the flag SS_STATELESS and a freeze(); "
+				    "remove one of the two");
 	if (handler->settings_size > SETTINGS_SIZE_LIMIT)
 		return module_wrong(
 			problem,

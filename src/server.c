@@ -27,6 +27,7 @@
 #include "settings.h"
 #include "setup.h"
 #include "status.h"
+#include "succession.h"
 #include "util.h"
 #include "worker.h"
 
@@ -35,7 +36,7 @@
 #define GIVE_UP_AFTER_MS   5000 /* on what does not return */
 #define LOOK_MS            1000
 
-enum phase { STARTING, SERVING, DRAINING, FINISHING, ABORTING };
+enum phase { STARTING, SERVING, HANDING_OVER, DRAINING, FINISHING, ABORTING };
 
 struct server {
 	struct setup setup;
@@ -43,6 +44,7 @@ struct server {
 	struct loop loop;
 	struct workers workers;
 	struct pool pool;
+	struct succession succession;
 	struct loop_source signals;
 	struct loop_source status;   /* a timer: STATUS= is due */
 	struct loop_source deadline; /* a timer: the next step of the end is due */
@@ -113,8 +115,8 @@ static bool has_pool(const struct server *server)
 static void notify_status(struct server *server, const char *state)
 {
 	static const char *const verbs[] = {
-		[STARTING] = "Starting", [SERVING] = "Serving", [DRAINING] = "Stopping",
-		[FINISHING] = "Ending",  [ABORTING] = "Ending",
+		[STARTING] = "Starting", [SERVING] = "Serving",  [HANDING_OVER] = "Handing over",
+		[DRAINING] = "Stopping", [FINISHING] = "Ending", [ABORTING] = "Ending",
 	};
 	struct status status = { .verb = verbs[server->phase],
 				 .services = &server->setup.services,
@@ -145,6 +147,18 @@ static void on_idle_due(struct loop *loop, struct loop_source *source)
 		workers_pause(&server->workers);
 }
 
+static int longest_linger_ms(const struct server *server)
+{
+	int longest = 0;
+
+	for (size_t i = 0; i < server->settings->n_sockets; i++)
+		if (server->settings->sockets[i].timeouts.linger_ms > longest)
+			longest = server->settings->sockets[i].timeouts.linger_ms;
+	return longest;
+}
+
+static succession_done_fn on_handed_over;
+
 /*
  * What came in meanwhile is served, and the others with it. If nothing did, whoever connects from
  * now on waits in the queue of the socket, and systemd starts the next process for it.
@@ -153,6 +167,13 @@ static void on_paused(struct workers *workers)
 {
 	struct server *server = workers->owner;
 
+	if (server->phase == HANDING_OVER) {
+		succession_give(&server->succession, server->settings->drain_ms,
+				longest_linger_ms(server), on_handed_over);
+		return;
+	}
+	if (server->phase != SERVING)
+		return;
 	if (workers_connections(workers) > 0) {
 		workers_resume(workers);
 		return;
@@ -198,6 +219,8 @@ static void on_ready(struct workers *workers)
 		return;
 	}
 	server->phase = SERVING;
+	succession_take(&server->succession, server->setup.handed, server->setup.n_handed);
+	setup_drop_handed(&server->setup);
 	notify_status(server, "READY=1\n");
 	watch_idle(server);
 	for (size_t i = 0; i < server->setup.listeners.count; i++) {
@@ -212,6 +235,14 @@ static void on_ready(struct workers *workers)
 	}
 }
 
+static void on_frozen(struct workers *workers, unsigned left)
+{
+	struct server *server = workers->owner;
+
+	if (server->phase == HANDING_OVER)
+		succession_frozen(&server->succession, left);
+}
+
 static void on_drained(struct workers *workers)
 {
 	struct server *server = workers->owner;
@@ -219,34 +250,54 @@ static void on_drained(struct workers *workers)
 	loop_stop(&server->loop);
 }
 
-static int longest_linger_ms(const struct server *server)
+static int64_t longest_end_ms(const struct server *server)
 {
-	int longest = 0;
+	return (int64_t)server->settings->drain_ms + longest_linger_ms(server) + CUT_AFTER_MS;
+}
 
-	for (size_t i = 0; i < server->settings->n_sockets; i++)
-		if (server->settings->sockets[i].timeouts.linger_ms > longest)
-			longest = server->settings->sockets[i].timeouts.linger_ms;
-	return longest;
+/* The file decides how long it takes; systemd waits for that long, whatever TimeoutStopSec= is. */
+static void notify_stopping(struct server *server)
+{
+	int64_t most_ms = longest_end_ms(server) + GIVE_UP_AFTER_MS + CUT_AFTER_MS;
+	char state[80];
+
+	snprintf(state, sizeof(state), "STOPPING=1\nEXTEND_TIMEOUT_USEC=%lld\n",
+		 (long long)most_ms * 1000);
+	notify_status(server, state);
 }
 
 static void begin_drain(struct server *server)
 {
-	int64_t most_ms = (int64_t)server->settings->drain_ms + longest_linger_ms(server) +
-			  CUT_AFTER_MS;
-	char state[80];
-
 	server->phase = DRAINING;
-	/* The file decides how long it takes; systemd waits for that long, whatever TimeoutStopSec=
-	 * is. */
-	snprintf(state, sizeof(state), "STOPPING=1\nEXTEND_TIMEOUT_USEC=%lld\n",
-		 (long long)(most_ms + GIVE_UP_AFTER_MS + CUT_AFTER_MS) * 1000);
-	notify_status(server, state);
+	succession_end(&server->succession);
+	notify_stopping(server);
 	journal_log(
 		JOURNAL_STOPPING, LOG_INFO, NULL,
 		"stopping: %u connections have %.1f s to end; a second signal ends them at once",
 		workers_connections(&server->workers), server->settings->drain_ms / 1000.0);
 	workers_drain(&server->workers);
 	loop_arm(&server->loop, &server->deadline, server->settings->drain_ms);
+}
+
+/* The next process goes on with the connections. */
+static void begin_handing_over(struct server *server)
+{
+	server->phase = HANDING_OVER;
+	notify_stopping(server);
+	journal_log(JOURNAL_STOPPING, LOG_INFO, NULL,
+		    "restarting: %u connections go to the next process",
+		    workers_connections(&server->workers));
+	workers_pause(&server->workers);
+}
+
+static void on_handed_over(struct succession *succession, int error)
+{
+	struct server *server = container_of(succession, struct server, succession);
+
+	if (error == 0)
+		loop_stop(&server->loop);
+	else
+		begin_drain(server);
 }
 
 static void begin_abort(struct server *server)
@@ -300,6 +351,8 @@ static void on_signal(struct loop *loop, struct loop_source *source)
 		journal_log(JOURNAL_ERROR, LOG_NOTICE, NULL,
 			    "SIGHUP: this version does not reload; restart the service to apply "
 			    "a changed file");
+	else if (info.ssi_signo == SIGUSR1 && server->phase == SERVING)
+		begin_handing_over(server);
 	else if (server->phase == STARTING || server->phase == SERVING)
 		begin_drain(server);
 	else if (server->phase != ABORTING)
@@ -316,6 +369,7 @@ static int open_signals(void)
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGHUP);
+	sigaddset(&set, SIGUSR1);
 	if (pthread_sigmask(SIG_BLOCK, &set, NULL) != 0 || signal(SIGPIPE, SIG_IGN) == SIG_ERR)
 		return -errno;
 	int fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
@@ -378,9 +432,11 @@ static int start_pool(struct server *server)
 
 static int start(struct server *server)
 {
-	static const struct workers_events events = {
-		.ready = on_ready, .touched = on_touched, .paused = on_paused, .drained = on_drained
-	};
+	static const struct workers_events events = { .ready = on_ready,
+						      .touched = on_touched,
+						      .paused = on_paused,
+						      .frozen = on_frozen,
+						      .drained = on_drained };
 
 	int r = loop_init(&server->loop);
 	if (r == 0)
@@ -393,6 +449,9 @@ static int start(struct server *server)
 		r = workers_init(&server->workers, setup_workers(server->settings),
 				 &server->setup.listeners, &server->setup.services, &server->pool,
 				 &server->loop, &events, server);
+	if (r == 0)
+		r = succession_init(&server->succession, &server->setup.services, &server->workers,
+				    &server->loop, setup_files());
 	return r < 0 ? r : workers_start(&server->workers);
 }
 
@@ -412,6 +471,7 @@ static enum server_exit serve(struct server *server, int signal_fd)
 			    "cannot start: %s", strerror(-r));
 	else
 		loop_run(&server->loop);
+	succession_end(&server->succession);
 	workers_stop(&server->workers);
 	pool_stop(&server->pool);
 	services_stop(&server->setup.services);
@@ -419,6 +479,7 @@ static enum server_exit serve(struct server *server, int signal_fd)
 		journal_log(JOURNAL_STOPPED, LOG_INFO, NULL, "stopped after %llu connections",
 			    (unsigned long long)status_accepted(&server->setup.services));
 	journal_stop();
+	succession_deinit(&server->succession);
 	workers_deinit(&server->workers);
 	loop_deinit(&server->loop);
 	if (r < 0)

@@ -4,6 +4,7 @@
  * first, the client waits for it in silence, and the kernel would hold the connection back for a
  * second and more. Written in the section it is an error; from the defaults it is left out.
  */
+#include <limits.h>
 #include <string.h>
 #include <syslog.h>
 
@@ -342,6 +343,20 @@ static enum service_verdict judge(struct service *service, const struct peer *pe
 	default:
 		return SERVICE_TOO_FAST;
 	}
+}
+
+int service_take_over(struct service *service, const struct peer *peer)
+{
+	struct source_limits none = service->source_limits;
+
+	none.connections = UINT_MAX;
+	none.rate = 0;
+	if (peer && service->sources &&
+	    sources_enter(service->sources, &none, peer, 0) != SOURCE_OK)
+		return -ENOBUFS;
+	atomic_fetch_add_explicit(&service->open, 1, memory_order_relaxed);
+	atomic_fetch_add_explicit(&service->capacity->connections, 1, memory_order_relaxed);
+	return 0;
 }
 
 void service_turned_away(struct service *service, enum service_verdict verdict)

@@ -122,6 +122,13 @@ void service_turned_away(struct service *service, enum service_verdict verdict);
 void service_log_turned_away(const struct service *service, const struct peer *peer,
 			     enum service_verdict verdict, const char *detail);
 
+/*
+ * Counts a connection that another process had admitted, whatever the limits are now: what is too
+ * much ends by itself. NULL for `peer` where that is not known yet. 0, or -ENOBUFS where the table
+ * of sources is full. Then service_left() is due, or service_unreserve() without a peer.
+ */
+int service_take_over(struct service *service, const struct peer *peer);
+
 /* Whether its connections begin with a PROXY header. */
 static inline bool service_has_proxies(const struct service *service)
 {

@@ -71,6 +71,7 @@
 #define ID_MAX         (UINT32_MAX - (int64_t)1) /* the highest number is no id: chown(2), -1 */
 
 static const char *const at_limit_words[] = { "wait", "refuse", NULL };
+static const char *const preserve_words[] = { "never", "restart", "always", NULL };
 
 const struct settings_row settings_table[] = {
 	{ IN_FILE("workers", workers), .rule = INTEGER(0, 1024, ""),
@@ -107,6 +108,11 @@ const struct settings_row settings_table[] = {
 	  .name = SETTINGS_HANDLER,
 	  .rule = TYPE(VALUE_GROUP, 0, 0),
 	  .help = "keys of the handler's own; --dump has them all" },
+
+	{ IN_SECTION(SETTINGS_IN_SECTIONS, "", "preserve", preserve),
+	  .rule = { .type = VALUE_WORD, .unit = "", .words = preserve_words },
+	  .initial = SETTINGS_ALWAYS,
+	  .help = "when live connections go on in the next process: never, after a restart, or after a crash too" },
 
 	GROUP(SETTINGS_IN_SECTIONS, SETTINGS_LIMITS),
 	{ IN_LIMITS(connections), .rule = INTEGER(0, COUNT_MAX, ""),

@@ -53,6 +53,9 @@ struct settings_timeouts {
 	int header_ms; /* of the PROXY protocol */
 };
 
+/* When live connections go to the next process. */
+enum settings_preserve { SETTINGS_NEVER, SETTINGS_RESTART, SETTINGS_ALWAYS };
+
 /* One entry of `sockets`: what is done with the connections of one file descriptor name. */
 struct settings_socket {
 	char *name;
@@ -64,6 +67,7 @@ struct settings_socket {
 	const struct ss_handler *found;      /* by settings_hooks; lives for ever */
 	void *handler_settings;              /* the struct of its keys; NULL: it has none */
 	bool log_connections;
+	int preserve; /* enum settings_preserve */
 	struct settings_limits limits;
 	struct settings_timeouts timeouts;
 	struct access_rules access;

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "activation.h"
+#include "handover.h"
 #include "journal.h"
 #include "module.h"
 #include "pipes.h"
@@ -18,6 +19,25 @@
 
 #define FILES_BASE       16
 #define FILES_FOR_A_PIPE 64
+
+/* What a process before has left with systemd is no socket to listen on. */
+static void take_handed(struct setup *setup, struct passed_fds *fds)
+{
+	size_t left = 0;
+
+	for (size_t i = 0; i < fds->count; i++) {
+		struct passed_fd *passed = &fds->list[i];
+		if (strcmp(passed->name, HANDOVER_NAME) != 0) {
+			fds->list[left++] = *passed;
+			continue;
+		}
+		if (setup->n_handed < SETUP_HANDED_MAX)
+			setup->handed[setup->n_handed++] = steal_fd(&passed->fd);
+		close_fd(passed->fd);
+		free(passed->name);
+	}
+	fds->count = left;
+}
 
 static void add_sockets(struct setup *setup, struct passed_fds *fds,
 			const struct setup_options *options, struct report *report)
@@ -105,6 +125,7 @@ void setup_make(struct setup *setup, const struct setup_options *options, struct
 
 	*setup = (struct setup){ 0 };
 	activation_take(&fds, report);
+	take_handed(setup, &fds);
 	raise_file_limit();
 	setup->has_sockets = fds.count > 0;
 	if (settings_load(options->config, &hooks, &settings, report) == 0) {
@@ -120,8 +141,16 @@ void setup_make(struct setup *setup, const struct setup_options *options, struct
 	activation_release(&fds);
 }
 
+void setup_drop_handed(struct setup *setup)
+{
+	for (size_t i = 0; i < setup->n_handed; i++)
+		close_fd(setup->handed[i]);
+	setup->n_handed = 0;
+}
+
 void setup_deinit(struct setup *setup)
 {
+	setup_drop_handed(setup);
 	listeners_deinit(&setup->listeners);
 	services_deinit(&setup->services);
 }

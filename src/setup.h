@@ -18,9 +18,13 @@ struct setup_options {
 	bool allow_own_modules;      /* of the user who runs the server, not of root alone */
 };
 
+#define SETUP_HANDED_MAX 32 /* of two hand-overs: a process may have died before it took one */
+
 struct setup {
 	struct services services;
 	struct listeners listeners;
+	int handed[SETUP_HANDED_MAX]; /* owned: what systemd kept for succession_take() */
+	size_t n_handed;
 	bool has_sockets; /* some were passed, whether they fit or not */
 };
 
@@ -29,6 +33,9 @@ struct setup {
  * numbers. It is complete when nothing was added to `report`.
  */
 void setup_make(struct setup *setup, const struct setup_options *options, struct report *report);
+
+/* Closes what was handed over; systemd keeps its own until it is told. */
+void setup_drop_handed(struct setup *setup);
 
 void setup_deinit(struct setup *setup);
 

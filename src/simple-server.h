@@ -57,6 +57,9 @@ extern "C" {
  */
 #define SS_INPUT_MAX 65536
 
+/* Most bytes that freeze() may save. */
+#define SS_FROZEN_MAX 65536
+
 struct ss_connection;
 struct ss_service; /* an entry of `sockets` in the file */
 struct ss_worker;  /* a thread that serves connections, as one service sees it */
@@ -88,6 +91,11 @@ enum ss_flags {
 	SS_SPEAKS_FIRST = 1 << 0, /* sends before it has received: tcp_defer_accept does not fit */
 	SS_OFFLOADS = 1 << 1,     /* calls ss_offload(): the pool is started */
 	SS_CONNECTS = 1 << 2,     /* calls ss_connect(): a connection may have a second leg */
+	/*
+	 * A connection of it is its bytes and nothing else; there is no state. It goes on in
+	 * another process, after a restart or a crash, without open() or thaw().
+	 */
+	SS_STATELESS = 1 << 3,
 };
 
 /*
@@ -230,6 +238,24 @@ struct ss_handler {
 	 * as the connection. NULL: not said.
 	 */
 	const char *(*target)(const struct ss_connection *connection);
+
+	/*
+	 * The connection goes to another process, which may be of a later or an earlier version of
+	 * this handler. Writes its state to `state`, at most `size` bytes (SS_FROZEN_MAX) and their
+	 * number to *ret_length, and releases it as close() would, which is not called; what waits
+	 * in the server's queues, unconsumed input, its timer and ss_discard() go along by
+	 * themselves. 0; or -errno, and then the state is kept, and the connection ends as at a
+	 * stop. NULL, and not SS_STATELESS: connections stay in this process until they end.
+	 */
+	int (*freeze)(struct ss_connection *connection, void *state, size_t size,
+		      size_t *ret_length);
+
+	/*
+	 * In place of open(): the state of a connection that was frozen. It may have been closed by
+	 * ss_close() before; then only close() follows. 0, or -errno to refuse it: a state of a
+	 * version that it does not know, for one.
+	 */
+	int (*thaw)(struct ss_connection *connection, const void *state, size_t length);
 };
 
 /*

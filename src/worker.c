@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <syslog.h>
 
 #include "acceptor.h"
@@ -24,6 +25,7 @@ enum order {
 	ORDER_ACCEPT,
 	ORDER_QUIET,
 	ORDER_RESUME,
+	ORDER_FREEZE,
 	ORDER_DRAIN,
 	ORDER_FINISH,
 	ORDER_ABORT,
@@ -41,6 +43,8 @@ struct worker {
 	size_t n_acceptors; /* that accept */
 	pthread_t thread;
 	bool started, quiet, draining, failed;
+	unsigned left; /* connections that could not be frozen */
+	struct frozen frozen;
 	struct loop_message orders[ORDERS];
 	struct loop_message answers[ORDERS];
 };
@@ -186,6 +190,19 @@ static void on_room(struct loop *loop, struct loop_message *message)
 		acceptor_room(&worker->acceptors[i]);
 }
 
+static void on_freeze(struct loop *loop, struct loop_message *message)
+{
+	struct worker *worker = container_of(message, struct worker, orders[ORDER_FREEZE]);
+
+	(void)loop;
+	worker->left = connection_set_stuck(&worker->set);
+	if (worker->workers->freezing) {
+		connection_set_freeze(&worker->set, &worker->frozen);
+		worker->left = connections_of(worker);
+	}
+	post_answer(worker, ORDER_FREEZE);
+}
+
 static void on_drain(struct loop *loop, struct loop_message *message)
 {
 	struct worker *worker = container_of(message, struct worker, orders[ORDER_DRAIN]);
@@ -255,6 +272,17 @@ static void on_quiet_answer(struct loop *loop, struct loop_message *message)
 	}
 }
 
+static void on_freeze_answer(struct loop *loop, struct loop_message *message)
+{
+	struct worker *worker = container_of(message, struct worker, answers[ORDER_FREEZE]);
+	struct workers *workers = worker->workers;
+
+	(void)loop;
+	workers->left += worker->left;
+	if (++workers->frozen == workers->count)
+		workers->events->frozen(workers, workers->left);
+}
+
 static void on_drain_answer(struct loop *loop, struct loop_message *message)
 {
 	struct workers *workers =
@@ -284,6 +312,7 @@ static int worker_init(struct worker *worker, struct workers *workers, unsigned 
 			    [ORDER_ACCEPT].deliver = on_accept,
 			    [ORDER_QUIET].deliver = on_quiet,
 			    [ORDER_RESUME].deliver = on_resume,
+			    [ORDER_FREEZE].deliver = on_freeze,
 			    [ORDER_DRAIN].deliver = on_drain,
 			    [ORDER_FINISH].deliver = on_finish,
 			    [ORDER_ABORT].deliver = on_abort,
@@ -292,6 +321,7 @@ static int worker_init(struct worker *worker, struct workers *workers, unsigned 
 		.answers = { [ORDER_HELLO].deliver = on_hello_answer,
 			     [ORDER_ACCEPT].deliver = on_accept_answer,
 			     [ORDER_QUIET].deliver = on_quiet_answer,
+			     [ORDER_FREEZE].deliver = on_freeze_answer,
 			     [ORDER_DRAIN].deliver = on_drain_answer },
 	};
 	int r = loop_init(&worker->loop);
@@ -310,15 +340,19 @@ int workers_init(struct workers *workers, unsigned count, const struct listeners
 	size_t size = count * sizeof(struct worker);
 	int r = 0;
 
+	/* Shared, so that the keeper sees what each loop was doing (workers_in_turn()). */
 	*workers = (struct workers){
+		.size = size,
 		.main_loop = main_loop,
 		.events = events,
 		.owner = owner,
 		.on_touched.deliver = on_touched,
-		.list = aligned_alloc(_Alignof(struct worker), size),
+		.list = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0),
 	};
-	if (!workers->list)
-		return -ENOMEM;
+	if (workers->list == MAP_FAILED) {
+		workers->list = NULL;
+		return -errno;
+	}
 	for (unsigned i = 0; i < count && r == 0; i++) {
 		r = worker_init(&workers->list[i], workers, i, listeners, services, pool);
 		workers->count++;
@@ -332,9 +366,11 @@ void workers_deinit(struct workers *workers)
 		struct worker *worker = &workers->list[i];
 		loop_deinit(&worker->loop);
 		connection_set_deinit(&worker->set);
+		frozen_deinit(&worker->frozen);
 		free(worker->acceptors);
 	}
-	free(workers->list);
+	if (workers->list)
+		munmap(workers->list, workers->size);
 	workers->list = NULL;
 	workers->count = 0;
 }
@@ -386,6 +422,42 @@ void workers_resume(struct workers *workers)
 {
 	workers->state = WORKERS_ACCEPT;
 	order_all(workers, ORDER_RESUME);
+}
+
+void workers_freeze(struct workers *workers, bool for_good)
+{
+	workers->freezing = for_good;
+	workers->left = workers->frozen = 0;
+	order_all(workers, ORDER_FREEZE);
+}
+
+struct frozen *workers_frozen(struct workers *workers, unsigned worker)
+{
+	return &workers->list[worker].frozen;
+}
+
+struct connection_set *workers_quietest(struct workers *workers)
+{
+	struct worker *best = workers->list;
+
+	for (unsigned i = 1; i < workers->count; i++)
+		if (connections_of(&workers->list[i]) < connections_of(best))
+			best = &workers->list[i];
+	return &best->set;
+}
+
+void workers_set_ledger(struct workers *workers, struct ledger *ledger)
+{
+	for (unsigned i = 0; i < workers->count; i++)
+		workers->list[i].set.ledger = ledger;
+}
+
+bool workers_in_turn(const struct workers *workers, int fd)
+{
+	for (unsigned i = 0; i < workers->count; i++)
+		if (atomic_load(&workers->list[i].loop.called) == fd)
+			return true;
+	return false;
 }
 
 /* Where the pause is being made already, what follows the last answer is the drain. */

@@ -21,14 +21,17 @@
 struct worker;
 
 struct workers {
-	struct worker *list;
+	struct worker *list; /* in memory that the keeper shares */
+	size_t size;
 	unsigned count;
 	struct loop *main_loop;
 	const struct workers_events *events;
-	void *owner; /* of the events */
+	void *owner;   /* of the events */
+	bool freezing; /* what workers_freeze() asked for */
+	unsigned left; /* connections, of the answers to that so far */
 	enum { WORKERS_ACCEPT, WORKERS_PAUSING, WORKERS_PAUSED, WORKERS_DRAINING } state;
-	unsigned greeted, ready, quiet, drained; /* workers that have answered so */
-	bool failed;                             /* worker_start() of a handler, in any of them */
+	unsigned greeted, ready, quiet, frozen, drained; /* workers that have answered so */
+	bool failed; /* worker_start() of a handler, in any of them */
 	_Atomic bool touched;
 	struct loop_message on_touched;
 };
@@ -41,6 +44,8 @@ struct workers_events {
 		struct workers *workers); /* connections came or went since workers_untouch() */
 	/* After workers_pause(): nobody accepts; what is open now stays the last. */
 	void (*paused)(struct workers *workers);
+	/* After workers_freeze(): so many connections could not be frozen and are served on. */
+	void (*frozen)(struct workers *workers, unsigned left);
 	/* After workers_drain(): the last connection is gone, and the last job. */
 	void (*drained)(struct workers *workers);
 };
@@ -60,6 +65,27 @@ int workers_start(struct workers *workers);
 /* Stops accepting, and when `paused` has come, begins again. */
 void workers_pause(struct workers *workers);
 void workers_resume(struct workers *workers);
+
+/*
+ * When `paused` has come: freezes the connections that can be, or only counts those that cannot, as
+ * `frozen` tells. May be repeated for those that are left.
+ */
+void workers_freeze(struct workers *workers, bool for_good);
+
+/* What a worker has frozen so far; when `frozen` has come. */
+struct frozen *workers_frozen(struct workers *workers, unsigned worker);
+
+/* The worker that has the fewest connections: where one from another process goes. */
+struct connection_set *workers_quietest(struct workers *workers);
+
+/* Notes in `ledger` what may go on after a crash; between workers_init() and workers_start(). */
+void workers_set_ledger(struct workers *workers, struct ledger *ledger);
+
+/*
+ * In another process, which shares the memory of the workers, after the end of this one: whether
+ * some worker had this descriptor in its hands then.
+ */
+bool workers_in_turn(const struct workers *workers, int fd);
 
 /*
  * Stops accepting, if that is not done, and lets the connections go on; `drained` follows when

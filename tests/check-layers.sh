@@ -9,7 +9,10 @@ cd "${top_srcdir:-$(dirname "$0")/..}/src" || exit 99
 # One layer in each line, the lowest first.
 layers='
 simple-server util list syscall crash
-blob buffer loop timer sockopt journal report pace peer text access sources proxy pipes
+blob buffer ledger loop timer sockopt journal report pace peer text access sources proxy pipes
+activation
+handover
+keeper
 grammar scan source pool guard
 settings settings-table settings-value settings-complain settings-access settings-check settings-keys settings-load settings-dump
 handler module
@@ -19,7 +22,7 @@ connection
 acceptor
 worker
 status
-activation
+succession
 setup
 server
 main

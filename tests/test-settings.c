@@ -326,7 +326,7 @@ static void test_unknown_keys(void **state)
 			   "sockets");
 	assert_top_refused(
 		"defaults: {\nmax_conections = 1; };", "x:2: ",
-		"unknown key \"max_conections\" in defaults; known there: limits, timeouts, access, "
+		"unknown key \"max_conections\" in defaults; known there: preserve, limits, timeouts, access, "
 		"proxy, log, options");
 	assert_top_refused("defaults: { timeouts: { linge = 1; }; };",
 			   "x:1: ", "in timeouts: { }; did you mean \"linger\"?");
@@ -1572,7 +1572,7 @@ static void test_shipped_file_has_each_key_once(void **state)
 		if (count_lines(text, key) != count_keys(list, key))
 			fail_msg("%s stands there %d times", key, count_lines(text, key));
 	}
-	assert_int_equal(n, 38 + sockopt_count);
+	assert_int_equal(n, 39 + sockopt_count);
 }
 
 static void test_shipped_file_explains_the_options_as_the_table_does(void **state)

@@ -81,6 +81,31 @@ static void chargen_eof(struct ss_connection *connection)
 	(void)connection;
 }
 
+/* The place is all. What the server knows goes along: that input is dropped, that there is more. */
+static int chargen_freeze(struct ss_connection *connection, void *state, size_t size,
+			  size_t *ret_length)
+{
+	uint32_t place = (uint32_t)(uintptr_t)ss_state(connection);
+
+	(void)size;
+	memcpy(state, &place, sizeof(place));
+	*ret_length = sizeof(place);
+	return 0;
+}
+
+static int chargen_thaw(struct ss_connection *connection, const void *state, size_t length)
+{
+	uint32_t place;
+
+	if (length != sizeof(place))
+		return -EINVAL;
+	memcpy(&place, state, sizeof(place));
+	if (place >= PERIOD)
+		return -EINVAL;
+	ss_set_state(connection, (void *)(uintptr_t)place);
+	return 0;
+}
+
 const struct ss_handler chargen_handler = {
 	.size = sizeof(struct ss_handler),
 	.abi = SS_ABI,
@@ -91,4 +116,6 @@ const struct ss_handler chargen_handler = {
 	.data = chargen_data,
 	.writable = chargen_send,
 	.eof = chargen_eof,
+	.freeze = chargen_freeze,
+	.thaw = chargen_thaw,
 };

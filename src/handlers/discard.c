@@ -22,6 +22,7 @@ static size_t discard_data(struct ss_connection *connection, const void *bytes, 
 const struct ss_handler discard_handler = {
 	.size = sizeof(struct ss_handler),
 	.abi = SS_ABI,
+	.flags = SS_STATELESS,
 	.name = "discard",
 	.open = discard_open,
 	.data = discard_data,

@@ -14,6 +14,7 @@ static size_t echo_data(struct ss_connection *connection, const void *bytes, siz
 const struct ss_handler echo_handler = {
 	.size = sizeof(struct ss_handler),
 	.abi = SS_ABI,
+	.flags = SS_STATELESS,
 	.name = "echo",
 	.data = echo_data,
 };

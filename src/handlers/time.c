@@ -40,7 +40,7 @@ const struct ss_handler time_handler = {
 	.size = sizeof(struct ss_handler),
 	.abi = SS_ABI,
 	.name = "time",
-	.flags = SS_SPEAKS_FIRST,
+	.flags = SS_SPEAKS_FIRST | SS_STATELESS,
 	.open = time_open,
 	.data = time_data,
 };

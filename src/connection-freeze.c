@@ -1,0 +1,335 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A connection on its way to another process: frozen between two turns, it is a record with what
+ * waits for it in memory; thawed, it goes on in its first turn as if nothing had been. And the
+ * notes in the ledger of what would be left of it if this process ended now.
+ */
+#include <string.h>
+
+#include "connection-private.h"
+
+#define PADDING 8
+
+static const struct {
+	uint16_t own, frozen;
+} same_flags[] = {
+	{ CLOSING, HANDOVER_CLOSING }, { EOF_SEEN, HANDOVER_EOF },  { SHUT, HANDOVER_SHUT },
+	{ DISCARD, HANDOVER_DISCARD }, { WANTS, HANDOVER_WANTS },   { PAUSED, HANDOVER_PAUSED },
+	{ RESUMED, HANDOVER_RESUMED }, { HEADER, HANDOVER_HEADER }, { OPENED, HANDOVER_OPENED },
+};
+
+/* --- the ledger */
+
+static bool outlives_a_crash(const struct ss_connection *c)
+{
+	return c->service->section->preserve == SETTINGS_ALWAYS &&
+	       c->service->handler->flags & SS_STATELESS && !connection_has_leg(c->service);
+}
+
+/* Behind a proxy the kernel does not know the peer. */
+static bool is_held(const struct ss_connection *c)
+{
+	return c->flags & (uint16_t) ~(OPENED | DISCARD | LIMITED | PACED) || c->output ||
+	       c->input || c->state || service_has_proxies(c->service);
+}
+
+void connection_note(const struct ss_connection *c)
+{
+	if (!c->set->ledger || !outlives_a_crash(c))
+		return;
+	ledger_set(c->set->ledger, c->source.fd,
+		   &(struct ledger_entry){ .state = is_held(c) ? LEDGER_HELD : LEDGER_LIVE,
+					   .flags = c->flags & DISCARD ? LEDGER_DISCARDS : 0,
+					   .service = c->service->index,
+					   .id = c->id });
+}
+
+void connection_forget(const struct ss_connection *c)
+{
+	if (c->set->ledger)
+		ledger_clear(c->set->ledger, c->source.fd);
+}
+
+/* --- freezing */
+
+bool connection_can_freeze(const struct ss_connection *c)
+{
+	const struct ss_handler *handler = c->service->handler;
+
+	return c->service->section->preserve != SETTINGS_NEVER && !c->stays &&
+	       (handler->flags & SS_STATELESS || handler->freeze) &&
+	       !(c->flags & (FAILED | BUSY | CUT | JOINED)) &&
+	       !(connection_has_leg(c->service) && connection_leg(c)->source.fd >= 0);
+}
+
+static void set_peer(struct handover_record *record, const struct peer *peer)
+{
+	_Static_assert(sizeof(peer->address) == sizeof(record->address), "an address has 16 bytes");
+	memcpy(record->address, &peer->address, sizeof(record->address));
+	record->port = peer->port;
+	record->is_unix = peer->is_unix;
+	record->by_unix = peer->by_unix;
+	record->has_peer = true;
+}
+
+static void describe(const struct ss_connection *c, struct handover_record *record)
+{
+	*record = (struct handover_record){
+		.version = HANDOVER_RECORD,
+		.service = (uint16_t)c->service->index,
+		.n_fds = 1,
+		.reason = c->reason,
+		.id = c->id,
+		.bytes_in = c->bytes_in,
+		.bytes_out = c->bytes_out,
+		.began = (int64_t)c->began,
+		.active = c->active,
+		.timer_due = c->service->handler->timer ? *connection_timer(c) : 0,
+		.dropped = c->flags & CLOSING ? c->dropped : 0,
+		.input = c->flags & CLOSING ? 0 : (uint32_t)buffer_size(c->input),
+		.output = (uint32_t)buffer_size(c->output),
+	};
+	for (size_t i = 0; i < ARRAY_SIZE(same_flags); i++)
+		if (c->flags & same_flags[i].own)
+			record->flags |= same_flags[i].frozen;
+	set_peer(record, &c->peer);
+}
+
+/* The handler's state is in set->input. What it could not save it says by an error. */
+static int freeze_state(struct ss_connection *c, size_t *ret_length)
+{
+	const struct ss_handler *handler = c->service->handler;
+
+	*ret_length = 0;
+	if (!(c->flags & OPENED) || !handler->freeze)
+		return 0;
+	int r = handler->freeze(c, c->set->input, SS_FROZEN_MAX, ret_length);
+	return r == 0 && *ret_length > SS_FROZEN_MAX ? -EOVERFLOW : r;
+}
+
+static int append(struct frozen *frozen, const struct buffer *queue)
+{
+	return queue ? buffer_append(&frozen->records, buffer_bytes(queue), buffer_size(queue)) : 0;
+}
+
+static int write_record(struct ss_connection *c, struct frozen *frozen, size_t state_length)
+{
+	static const unsigned char zeros[PADDING];
+	struct handover_record record;
+
+	describe(c, &record);
+	record.state = (uint32_t)state_length;
+	size_t length = sizeof(record) + record.input + record.output + record.state;
+	size_t padding = -length % PADDING;
+	record.size = (uint32_t)(length + padding);
+	int r = buffer_append(&frozen->records, &record, sizeof(record));
+	if (r == 0 && record.input)
+		r = append(frozen, c->input);
+	if (r == 0)
+		r = append(frozen, c->output);
+	if (r == 0 && state_length)
+		r = buffer_append(&frozen->records, c->set->input, state_length);
+	if (r == 0 && padding)
+		r = buffer_append(&frozen->records, zeros, padding);
+	if (r == 0)
+		r = buffer_append(&frozen->fds, &c->source.fd, sizeof(int));
+	return r;
+}
+
+static void release(struct loop_source *source)
+{
+	free(container_of(source, struct ss_connection, source));
+}
+
+/* As at its end, but nobody is told, and the descriptor stays open. */
+static void leave(struct ss_connection *c)
+{
+	struct connection_set *set = c->set;
+
+	loop_remove(set->loop, &c->source, release);
+	list_del(&c->member);
+	connection_drop(c, &c->output);
+	if (!(c->flags & CLOSING))
+		buffer_free(&c->input);
+	if (c->flags & HEADER)
+		service_unreserve(c->service);
+	else
+		service_left(c->service, &c->peer, c->bytes_in, c->bytes_out);
+	atomic_fetch_sub_explicit(&set->count, 1, memory_order_relaxed);
+}
+
+/* Without memory the process has others sorrows; the connection then ends as at a stop. */
+static void freeze(struct ss_connection *c, struct frozen *frozen)
+{
+	size_t state_length, records = buffer_size(frozen->records);
+	int r = freeze_state(c, &state_length);
+
+	if (r == 0)
+		r = write_record(c, frozen, state_length);
+	if (r != 0) {
+		if (frozen->records)
+			frozen->records->end = frozen->records->start + records;
+		c->stays = true;
+		connection_finish(c, SS_DRAIN);
+		return;
+	}
+	frozen->count++;
+	leave(c);
+}
+
+static struct ss_connection *member_of(struct list *member)
+{
+	return container_of(member, struct ss_connection, member);
+}
+
+/* Those that have not had their first event count as well. */
+unsigned connection_set_stuck(struct connection_set *set)
+{
+	unsigned n = atomic_load(&set->count);
+
+	list_for_each (l, &set->members)
+		n -= connection_can_freeze(member_of(l));
+	return n;
+}
+
+void connection_set_freeze(struct connection_set *set, struct frozen *frozen)
+{
+	for (struct list *l = set->members.next, *next; l != &set->members; l = next) {
+		next = l->next;
+		if (connection_can_freeze(member_of(l)))
+			freeze(member_of(l), frozen);
+	}
+}
+
+void frozen_deinit(struct frozen *frozen)
+{
+	buffer_free(&frozen->records);
+	buffer_free(&frozen->fds);
+	frozen->count = 0;
+}
+
+/* --- thawing */
+
+static struct peer peer_in(const struct handover_record *record, int fd)
+{
+	union peer_address address = { 0 };
+	socklen_t length = sizeof(address);
+	struct peer peer = { .port = record->port,
+			     .is_unix = record->is_unix,
+			     .by_unix = record->by_unix };
+
+	memcpy(&peer.address, record->address, sizeof(peer.address));
+	if (!record->has_peer && getpeername(fd, &address.any, &length) == 0)
+		peer = peer_of(fd, &address);
+	return peer;
+}
+
+/* What follows the record, piece by piece. */
+static int restore_queues(struct ss_connection *c, const struct handover_record *record)
+{
+	const unsigned char *bytes = (const unsigned char *)(record + 1);
+	struct buffer *state = NULL;
+	int r = 0;
+
+	if (record->input && !(c->flags & CLOSING))
+		r = buffer_append(&c->input, bytes, record->input);
+	if (r == 0 && record->output)
+		r = connection_restore_output(c, bytes + record->input, record->output);
+	if (r == 0 && record->state)
+		r = buffer_append(&state,
+				  bytes + record->input + record->output + record->leg_output,
+				  record->state);
+	c->state = state; /* until connection_thawed() */
+	return r;
+}
+
+static void restore(struct ss_connection *c, const struct handover_record *record)
+{
+	int64_t now = c->set->loop->now;
+
+	c->thawed = true;
+	for (size_t i = 0; i < ARRAY_SIZE(same_flags); i++)
+		if (record->flags & same_flags[i].frozen)
+			c->flags |= same_flags[i].own & (uint16_t)~OPENED;
+	c->id = record->id;
+	c->reason = record->reason & 0x3f;
+	c->bytes_in = record->bytes_in;
+	c->bytes_out = record->bytes_out;
+	c->began = (uint64_t)(record->began < 0 || record->began > now ? now : record->began) &
+		   0xffffffffff;
+	c->active = record->began < 0 ? (uint32_t)now : record->active;
+	if (c->flags & CLOSING)
+		c->dropped = record->dropped;
+	if (c->service->handler->timer && record->timer_due)
+		*connection_timer(c) = record->timer_due;
+}
+
+static void undo(struct ss_connection *c)
+{
+	struct buffer *state = c->state;
+
+	buffer_free(&state);
+	connection_drop(c, &c->output);
+	if (!(c->flags & CLOSING))
+		buffer_free(&c->input);
+	if (c->flags & HEADER)
+		service_unreserve(c->service);
+	else
+		service_left(c->service, &c->peer, 0, 0);
+	free(c);
+}
+
+static bool can_thaw(const struct service *service, const struct handover_record *record)
+{
+	const struct ss_handler *handler = service->handler;
+
+	return record->n_fds == 1 &&
+	       (record->state ? handler->thaw != NULL
+			      : handler->flags & SS_STATELESS || handler->thaw != NULL);
+}
+
+int connection_thaw(struct connection_set *set, struct service *service,
+		    const struct handover_record *record, int fd)
+{
+	struct peer peer = peer_in(record, fd);
+	bool waits = record->flags & HANDOVER_HEADER && service_has_proxies(service);
+
+	if (!can_thaw(service, record))
+		return -EOPNOTSUPP;
+	if (record->flags & HANDOVER_HEADER && !waits)
+		return -EPROTO;
+	int r = service_take_over(service, waits ? NULL : &peer);
+	if (r < 0)
+		return r;
+	struct ss_connection *c = connection_new(set, service, fd, &peer);
+	if (!c) {
+		waits ? service_unreserve(service) : service_left(service, &peer, 0, 0);
+		return -ENOMEM;
+	}
+	restore(c, record);
+	r = restore_queues(c, record);
+	if (r < 0) {
+		undo(c);
+		return r;
+	}
+	connection_note(c);
+	r = connection_add(c);
+	if (r < 0)
+		undo(c);
+	return r;
+}
+
+/* In the first turn, in place of open(). */
+int connection_thawed(struct ss_connection *c)
+{
+	struct buffer *state = steal(&c->state);
+	const struct ss_handler *handler = c->service->handler;
+	const void *bytes = state ? buffer_bytes(state) : NULL;
+	int r = handler->thaw ? handler->thaw(c, bytes, buffer_size(state)) : 0;
+
+	c->thawed = false;
+	buffer_free(&state);
+	if (c->flags & CLOSING)
+		loop_arm(c->set->loop, &c->source, c->service->section->timeouts.linger_ms);
+	return r;
+}

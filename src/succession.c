@@ -1,0 +1,391 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * See succession.h. Giving goes in steps: looking, until every connection can be frozen or there is
+ * no more time to wait for one that cannot; freezing; and cutting, where some are left even then.
+ */
+#include "succession.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <syslog.h>
+
+#include "activation.h"
+#include "journal.h"
+#include "util.h"
+
+#define LOOK_MS      20
+#define CUT_AFTER_MS 1000 /* beyond the lingering close */
+
+static bool has_lasting(const struct services *services)
+{
+	for (size_t i = 0; i < services->count; i++)
+		if (services->list[i].section->preserve == SETTINGS_ALWAYS &&
+		    services->list[i].handler->flags & SS_STATELESS)
+			return true;
+	return false;
+}
+
+static void describe(struct succession *succession)
+{
+	for (size_t i = 0; i < succession->services->count; i++) {
+		const struct service *service = &succession->services->list[i];
+		struct handover_service *described = &succession->described[i];
+		snprintf(described->socket, sizeof(described->socket), "%s",
+			 service->section->name);
+		snprintf(described->handler, sizeof(described->handler), "%s",
+			 service->handler->name);
+	}
+}
+
+/* --- the keeper */
+
+static bool in_turn(void *context, int fd)
+{
+	return workers_in_turn(context, fd);
+}
+
+static int watch_keeper(struct succession *succession)
+{
+	int r = keeper_start(&succession->keeper);
+
+	if (r < 0 || succession->keeper.watch < 0)
+		return r;
+	succession->keeper_died.fd = succession->keeper.watch;
+	return loop_add(succession->loop, &succession->keeper_died, EPOLLIN);
+}
+
+static void no_keeper(int error)
+{
+	journal_log(JOURNAL_ERROR, LOG_NOTICE, &(struct journal_fields){ .error = error },
+		    "no keeper: connections will not outlive a crash: %s", strerror(error));
+}
+
+/* Somebody has killed it; whoever kills it again has to wait a little. */
+static void on_keeper_died(struct loop *loop, struct loop_source *source)
+{
+	struct succession *succession = container_of(source, struct succession, keeper_died);
+
+	if (source->events & LOOP_EXPIRED) {
+		source->events = 0;
+		int r = watch_keeper(succession);
+		if (r < 0)
+			no_keeper(-r);
+		return;
+	}
+	source->events = 0;
+	loop_remove(loop, source, NULL);
+	keeper_bury(&succession->keeper);
+	journal_log(JOURNAL_ERROR, LOG_NOTICE, NULL, "the keeper has died; another one follows");
+	loop_arm(loop, source, LOOK_MS);
+}
+
+static int start_keeper(struct succession *succession, unsigned files)
+{
+	succession->ledger = ledger_new(files);
+	if (!succession->ledger)
+		return -errno;
+	succession->keeper = (struct keeper){
+		.ledger = succession->ledger,
+		.services = succession->described,
+		.n_services = (unsigned)succession->services->count,
+		.out = succession->out,
+		.in_turn = in_turn,
+		.context = succession->workers,
+		.watch = -1,
+		.own = -1,
+	};
+	workers_set_ledger(succession->workers, succession->ledger);
+	return watch_keeper(succession);
+}
+
+static loop_source_fn on_time;
+
+int succession_init(struct succession *succession, const struct services *services,
+		    struct workers *workers, struct loop *loop, unsigned files)
+{
+	*succession = (struct succession){
+		.services = services,
+		.workers = workers,
+		.loop = loop,
+		.described = calloc(services->count, sizeof(struct handover_service)),
+		.out = aligned_alloc(_Alignof(struct handover_out), sizeof(struct handover_out)),
+	};
+	loop_source_init(&succession->keeper_died, -1, on_keeper_died);
+	loop_source_init(&succession->timer, -1, on_time);
+	if (!succession->described || !succession->out)
+		return -ENOMEM;
+	describe(succession);
+	int r = activation_is_watched() && has_lasting(services) ? start_keeper(succession, files)
+								 : 0;
+	if (r < 0)
+		no_keeper(-r);
+	return 0;
+}
+
+void succession_end(struct succession *succession)
+{
+	if (!succession->ledger)
+		return;
+	if (succession->keeper_died.fd >= 0)
+		loop_remove(succession->loop, &succession->keeper_died, NULL);
+	loop_disarm(succession->loop, &succession->keeper_died);
+	keeper_stop(&succession->keeper);
+}
+
+void succession_deinit(struct succession *succession)
+{
+	ledger_free(succession->ledger);
+	free(succession->described);
+	free(succession->out);
+	*succession = (struct succession){ 0 };
+}
+
+/* --- taking */
+
+struct counts {
+	unsigned taken, refused, gone;
+	int error; /* the last reason to refuse one */
+};
+
+static struct service *find(const struct succession *succession, const struct handover_in *in,
+			    const struct handover_record *record)
+{
+	if (record->version != HANDOVER_RECORD || record->service >= in->head->n_services)
+		return NULL;
+	const struct handover_service *described = &in->services[record->service];
+	struct service *service = services_find(succession->services, described->socket);
+	return service && strcmp(service->handler->name, described->handler) == 0 ? service : NULL;
+}
+
+static void take_one(struct succession *succession, const struct handover_in *in,
+		     const struct handover_record *record, int fds[2], struct counts *counts)
+{
+	struct service *service = find(succession, in, record);
+	int r = service ? 0 : -EPROTO;
+
+	if (fds[0] < 0) {
+		counts->gone++;
+	} else {
+		if (r == 0)
+			r = connection_thaw(workers_quietest(succession->workers), service, record,
+					    fds[0]);
+		if (r == 0) {
+			connection_ids_from(record->id);
+			steal_fd(&fds[0]);
+			counts->taken++;
+		} else {
+			counts->refused++;
+			counts->error = -r;
+		}
+	}
+	close_fd(fds[0]);
+	close_fd(fds[1]);
+}
+
+static void take_all(struct succession *succession, struct handover_in *in, struct counts *counts)
+{
+	const struct handover_record *record;
+	int fds[2];
+
+	while ((record = handover_next(in, fds)))
+		take_one(succession, in, record, fds, counts);
+}
+
+static void tell_lost(const struct handover_head *head)
+{
+	char ids[HANDOVER_LOST * 21 + 8] = "";
+	size_t used = 0;
+
+	for (unsigned i = 0; i < head->n_lost && i < HANDOVER_LOST; i++)
+		used += (size_t)snprintf(ids + used, sizeof(ids) - used, "%s%llu", i ? ", " : "",
+					 (unsigned long long)head->lost[i]);
+	if (head->n_lost)
+		journal_log(JOURNAL_TAKEN_OVER, LOG_WARNING, NULL,
+			    "%u connections were in the hands of process %u when it died, and are "
+			    "closed: %s%s",
+			    head->n_lost, head->pid, ids,
+			    head->n_lost > HANDOVER_LOST ? ", ..." : "");
+}
+
+static void tell_taken(const struct handover_head *head, const struct counts *counts)
+{
+	bool all = counts->refused == 0 && counts->gone == 0;
+
+	journal_log(JOURNAL_TAKEN_OVER, all ? LOG_INFO : LOG_WARNING, NULL,
+		    "took over %u of %u connections from process %u, which %s", counts->taken,
+		    head->n_connections, head->pid,
+		    head->cause == HANDOVER_CRASH ? "has died" : "was restarted");
+	if (counts->refused)
+		journal_log(
+			JOURNAL_TAKEN_OVER, LOG_WARNING,
+			&(struct journal_fields){ .error = counts->error },
+			"%u connections were not taken over and are closed: %s", counts->refused,
+			counts->error == EPROTO
+				? "their state is of another version, or their socket or handler "
+				  "is not in the file any more"
+				: strerror(counts->error));
+	if (counts->gone)
+		journal_log(JOURNAL_TAKEN_OVER, LOG_WARNING, NULL,
+			    "%u connections did not arrive: the limit of open files is lower than "
+			    "their number, or a process died while it took them over",
+			    counts->gone);
+}
+
+void succession_take(struct succession *succession, const int *fds, size_t n)
+{
+	struct handover_in in;
+	struct counts counts = { 0 };
+	unsigned refused = 0;
+
+	if (n == 0)
+		return;
+	int r = handover_read(&in, fds, n, &refused);
+	if (r == 0) {
+		take_all(succession, &in, &counts);
+		tell_taken(in.head, &counts);
+		tell_lost(in.head);
+	} else {
+		journal_log(JOURNAL_TAKEN_OVER, LOG_WARNING,
+			    &(struct journal_fields){ .error = -r },
+			    "nothing was taken over, %u connections are closed: what the process "
+			    "before left %s",
+			    refused,
+			    r == -EPROTO    ? "is of another version"
+			    : r == -EBADMSG ? "is damaged"
+					    : strerror(-r));
+	}
+	handover_deinit(&in);
+	activation_unstore(HANDOVER_NAME);
+}
+
+/* --- giving */
+
+/* Each record of a worker with its descriptor. */
+static int give_those_of(struct succession *succession, unsigned worker)
+{
+	const struct frozen *frozen = workers_frozen(succession->workers, worker);
+	const unsigned char *record = frozen->count ? buffer_bytes(frozen->records) : NULL;
+	const int *fd = frozen->count ? (const int *)buffer_bytes(frozen->fds) : NULL;
+	int r = 0;
+
+	for (unsigned i = 0; i < frozen->count && r == 0; i++, fd++) {
+		const struct handover_record *next = (const void *)record;
+		r = handover_add(succession->out, next, fd);
+		record += next->size;
+	}
+	return r;
+}
+
+static int give_all(struct succession *succession)
+{
+	int r = handover_open(succession->out, HANDOVER_RESTART, (uint32_t)getpid(),
+			      succession->described, (unsigned)succession->services->count);
+
+	for (unsigned i = 0; i < succession->workers->count && r == 0; i++)
+		r = give_those_of(succession, i);
+	if (r == 0 && succession->out->head.n_connections > 0)
+		r = handover_store(succession->out);
+	handover_close(succession->out);
+	return r;
+}
+
+static void take_back_one(struct succession *succession, const struct handover_record *record,
+			  int fd)
+{
+	struct service *service = &succession->services->list[record->service];
+
+	if (connection_thaw(workers_quietest(succession->workers), service, record, fd) < 0)
+		close_fd(fd);
+}
+
+static void take_back(struct succession *succession)
+{
+	for (unsigned i = 0; i < succession->workers->count; i++) {
+		struct frozen *frozen = workers_frozen(succession->workers, i);
+		const unsigned char *record = frozen->count ? buffer_bytes(frozen->records) : NULL;
+		for (unsigned k = 0; k < frozen->count; k++) {
+			const struct handover_record *next = (const void *)record;
+			take_back_one(succession, next,
+				      ((const int *)buffer_bytes(frozen->fds))[k]);
+			record += next->size;
+		}
+		frozen_deinit(frozen);
+	}
+}
+
+static void finish(struct succession *succession)
+{
+	int r = give_all(succession);
+	unsigned count = succession->out->head.n_connections;
+
+	succession->step = SUCCESSION_NONE;
+	loop_disarm(succession->loop, &succession->timer);
+	if (r == 0)
+		journal_log(JOURNAL_HANDED_OVER, LOG_INFO, NULL,
+			    "handed over %u connections to the next process", count);
+	else
+		journal_log(JOURNAL_HANDED_OVER, LOG_WARNING,
+			    &(struct journal_fields){ .error = -r },
+			    "connections cannot be handed over, and have their time to end: %s",
+			    r == -ENOSPC ? "systemd did not take them; FileDescriptorStoreMax= of "
+					   "the unit must be 16 or more"
+			    : r == -ENOTCONN ? "this was not started by systemd"
+					     : strerror(-r));
+	if (r < 0)
+		take_back(succession);
+	succession->done(succession, r);
+}
+
+static void freeze(struct succession *succession)
+{
+	succession->step = SUCCESSION_FREEZING;
+	succession->deadline = succession->loop->now + succession->linger_ms + CUT_AFTER_MS;
+	workers_freeze(succession->workers, true);
+}
+
+/* What is left has had its time. */
+static void on_frozen(struct succession *succession, unsigned left)
+{
+	bool late = succession->loop->now >= succession->deadline;
+
+	if (left == 0) {
+		finish(succession);
+		return;
+	}
+	if (succession->step == SUCCESSION_FREEZING) {
+		succession->step = SUCCESSION_CUTTING;
+		workers_finish(succession->workers);
+	} else if (late) {
+		workers_abort(succession->workers);
+	}
+	loop_arm(succession->loop, &succession->timer, LOOK_MS);
+}
+
+void succession_frozen(struct succession *succession, unsigned left)
+{
+	if (succession->step != SUCCESSION_LOOKING)
+		on_frozen(succession, left);
+	else if (left == 0 || succession->loop->now >= succession->deadline)
+		freeze(succession);
+	else
+		loop_arm(succession->loop, &succession->timer, LOOK_MS);
+}
+
+static void on_time(struct loop *loop, struct loop_source *source)
+{
+	struct succession *succession = container_of(source, struct succession, timer);
+
+	loop_disarm(loop, source);
+	workers_freeze(succession->workers, succession->step != SUCCESSION_LOOKING);
+}
+
+void succession_give(struct succession *succession, int drain_ms, int linger_ms,
+		     succession_done_fn *done)
+{
+	succession->done = done;
+	succession->linger_ms = linger_ms;
+	succession->deadline = succession->loop->now + drain_ms;
+	succession->step = SUCCESSION_LOOKING;
+	workers_freeze(succession->workers, false);
+}

@@ -1,0 +1,207 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+#
+# Live connections go to the next process: over restarts, over crashes, and what happens where they
+# cannot. keep-systemd plays PID 1 with its fd store.
+# shellcheck disable=SC2154 # sanitized: set by lib.sh
+# shellcheck source=tests/lib.sh
+. "${top_srcdir:-.}/tests/lib.sh"
+require socat ss
+plan 51
+
+keep=$top_builddir/tests/keep-systemd
+load=$top_builddir/src/simple-client
+keep_pid=
+
+# ---- the server over its lives
+
+# begin KEEP-OPTION...: the server's log of all its lives is $DAEMON_LOG.
+begin() {
+	rm -f "$work/say" "$work/do"
+	mkfifo "$work/say" "$work/do" || exit 99
+	exec 8<>"$work/say" 9<>"$work/do"
+	: >"$DAEMON_LOG"
+	# shellcheck disable=SC2086 # a list of words
+	"$keep" "$@" -- "$server" --config "$conf" --allow-own-modules --ignore-unknown-sockets \
+		$allow_root <"$work/do" >"$work/say" 2>"$DAEMON_LOG" &
+	keep_pid=$!
+	expect port && port=$told
+	expect ready
+}
+
+# expect WORD: what keep-systemd says next; what comes with it is in `told` and `told_2`.
+expect() {
+	read -r said told told_2 <&8
+	[ "$said" = "$1" ] && return
+	diag "keep-systemd said $said $told instead of $1"
+	return 1
+}
+
+tell() {
+	echo "$*" >&9
+}
+
+restarted() {
+	tell restart
+	expect died && [ "$told" = 0 ] && expect ready
+}
+
+# crashed SIGNAL: the process after that is ready.
+crashed() {
+	tell "send $1"
+	expect died && expect ready
+}
+
+ended() {
+	expect died && [ "$told" = 0 ]
+}
+
+# finish NAME: the end is clean.
+finish() {
+	tell stop
+	check "$1" ended
+	wait "$keep_pid"
+	keep_pid=
+}
+
+# keep-systemd takes its daemon along.
+trap '[ -z "$keep_pid" ] || kill "$keep_pid"; cleanup' EXIT
+
+# connection NAME: one to the server, held by socat; NAME.in is what it sends, and see got.
+connection() {
+	mkfifo "$work/$1.in"
+	timeout 60 socat -t 1 - "TCP:127.0.0.1:$port" <"$work/$1.in" >"$work/$1.out" 2>/dev/null &
+	socat=$!
+}
+
+got() {
+	grep -Eqx -e "$2" "$work/$1.out"
+}
+
+many=1000
+[ "$sanitized" = 0 ] || many=200
+
+# ---- restarts
+
+config <<END
+sockets = ( { name = "echo"; handler = "echo"; log: { connections = false; }; } );
+END
+begin
+check "$many connections are open" clients_start "127.0.0.1:$port" idle $many
+for _ in 1 2 3; do
+	check 'a restart' restarted
+	is 'systemd kept two descriptors for them' "$told_2" 2
+done
+check 'all of them live, and each byte is right' clients_end
+is 'each process took them over' "$(grep -c "took over $many of $many connections" "$DAEMON_LOG")" 3
+
+check 'connections that do not read are stuck' clients_start "127.0.0.1:$port" slow 20
+check 'a restart in the middle of their bytes' restarted
+check 'each byte arrives, once' clients_end
+
+"$client" --timeout 60 "127.0.0.1:$port" random 200 >"$work/random" 2>&1 &
+random=$!
+ok_restarts=0
+for _ in 1 2 3 4 5; do
+	restarted && ok_restarts=$((ok_restarts + 1))
+done
+is 'five restarts under 200 connections that talk and half-close' "$ok_restarts" 5
+check 'each of their bytes is right' wait "$random"
+
+"$load" -q -m churn -c 4 -d 1.5 "127.0.0.1:$port" >"$work/churn" 2>&1 &
+churn=$!
+ok_restarts=0
+for _ in 1 2 3 4 5; do
+	restarted && ok_restarts=$((ok_restarts + 1))
+done
+is 'five restarts while clients come and go' "$ok_restarts" 5
+check 'none of them is refused or cut off' wait "$churn"
+
+# ---- crashes
+
+check "$many connections are open" clients_start "127.0.0.1:$port" idle $many
+for signal in 9 11 6; do
+	check "a death by signal $signal" crashed $signal
+done
+check 'all connections live, and each byte is right' clients_end
+is 'each next process took them over' "$(grep -c 'which has died' "$DAEMON_LOG")" 3
+
+# The keeper is the only child.
+pid=$told
+keeper() {
+	cat "/proc/$pid/task/"*/children 2>/dev/null
+}
+check 'there is a keeper' test -n "$(keeper)"
+old_keeper=$(keeper)
+check 'connections are open' clients_start "127.0.0.1:$port" idle 100
+# shellcheck disable=SC2086 # one number
+kill -9 $old_keeper
+another() {
+	[ -n "$(keeper)" ] && [ "$(keeper)" != "$old_keeper" ]
+}
+check 'where it is killed another one follows' wait_for 5 another
+check 'and keeps them' crashed 9
+check 'as they are' clients_end
+
+# What is in user space is lost with the process, and nothing else.
+check 'connections are open' clients_start "127.0.0.1:$port" idle 50
+"$load" -q -m deaf -c 5 -d 30 "127.0.0.1:$port" >/dev/null 2>&1 &
+deaf=$!
+stuck() {
+	[ "$(ss -Hnt "dport = :$port" | awk '$3 > 0' | wc -l)" -ge 5 ]
+}
+check 'and five whose answers wait in memory' wait_for 10 stuck
+check 'a crash' crashed 9
+check 'the others live' clients_end
+check 'those are closed, and counted' logged '5 connections were in the hands of process'
+kill "$deaf" 2>/dev/null
+wait "$deaf"
+finish 'it stops'
+unlike 'without a word of a sanitizer' "$DAEMON_LOG" \
+	'ERROR: .*Sanitizer|WARNING: ThreadSanitizer|runtime error:'
+
+# ---- where it cannot be
+
+begin --store 0
+check 'connections are open' clients_start "127.0.0.1:$port" drain 50
+tell restart
+check 'a restart without a store ends them cleanly' clients_end
+check 'which is said' logged 'FileDescriptorStoreMax='
+expect died && expect ready
+check 'and the next process serves' "$client" "127.0.0.1:$port" churn 50
+finish 'it stops'
+
+# ---- state
+
+config <<END
+sockets = ( { name = "echo"; handler = "module"; module = "$top_builddir/tests/modules/tally.so";
+              log: { connections = false; }; } );
+END
+begin
+connection first
+exec 6>"$work/first.in"
+printf 'one\ntw' >&6
+check 'a module with a state' wait_for 10 got first '1: one'
+check 'a restart in the middle of a line' restarted
+printf 'o\nthree\n' >&6
+check 'the state and the half line went along' wait_for 10 got first '2: two'
+check 'and it goes on' wait_for 10 got first '3: three'
+config <<END
+sockets = ( { name = "echo"; handler = "module"; module = "$top_builddir/tests/modules/tally-2.so";
+              log: { connections = false; }; } );
+END
+check 'an upgrade that does not know the state' restarted
+check 'refuses the connection' wait "$socat"
+exec 6>&-
+config <<END
+sockets = ( { name = "echo"; handler = "echo"; log: { connections = false; }; } );
+END
+check 'a restart with echo' restarted
+check 'connections are open' clients_start "127.0.0.1:$port" drain 10
+config <<END
+sockets = ( { name = "echo"; handler = "discard"; log: { connections = false; }; } );
+END
+check 'a restart with another handler' restarted
+check 'closes them' clients_end
+check 'which is said' logged '10 connections were not taken over and are closed: .*handler'
+finish 'it stops'

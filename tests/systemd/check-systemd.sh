@@ -5,7 +5,8 @@
 #
 # Installs the built tree into a scratch directory, boots a container from this machine's own /usr
 # with that on top, and lets a real systemd there start, stop, break and repair the installed units:
-# see inside/. Prints TAP. Exit status: 0 all fine, 1 not, 77 this machine cannot do it.
+# see inside/. Prints TAP. LIVE, RESTARTS and KILLS in the environment change how much the case of the
+# hand-over does. Exit status: 0 all fine, 1 not, 77 this machine cannot do it.
 #
 # Nothing of the machine is changed: the container has its own network, its / is a tmpfs and its
 # /usr an overlay that cannot be written.
@@ -106,7 +107,9 @@ make_etc() {
 	tr -d - </proc/sys/kernel/random/uuid >"$scratch/etc/machine-id"
 	echo 'passwd: files systemd' >"$scratch/etc/nsswitch.conf"
 	echo '127.0.0.1 localhost' >"$scratch/etc/hosts"
-	printf '%s\n' "CONFIG=$config" "SERVICE=$service" "CASES=$*" >"$scratch/out/environment"
+	printf '%s\n' "CONFIG=$config" "SERVICE=$service" "CASES=$*" \
+		"LIVE=${LIVE:-300}" "RESTARTS=${RESTARTS:-3}" "KILLS=${KILLS:-2}" \
+		>"$scratch/out/environment"
 }
 
 # Runs in the background, as nspawn itself: the shell moves into the cgroup, then becomes nspawn.

@@ -245,8 +245,6 @@ static int restore_queues(struct ss_connection *c, const struct handover_record 
 
 static void restore(struct ss_connection *c, const struct handover_record *record)
 {
-	int64_t now = c->set->loop->now;
-
 	c->thawed = true;
 	for (size_t i = 0; i < ARRAY_SIZE(same_flags); i++)
 		if (record->flags & same_flags[i].frozen)
@@ -255,9 +253,10 @@ static void restore(struct ss_connection *c, const struct handover_record *recor
 	c->reason = record->reason & 0x3f;
 	c->bytes_in = record->bytes_in;
 	c->bytes_out = record->bytes_out;
-	c->began = (uint64_t)(record->began < 0 || record->began > now ? now : record->began) &
-		   0xffffffffff;
-	c->active = record->began < 0 ? (uint32_t)now : record->active;
+	if (record->began > 0) { /* else it begins with its first turn */
+		c->began = (uint64_t)record->began & 0xffffffffff;
+		c->active = record->active;
+	}
 	if (c->flags & CLOSING)
 		c->dropped = record->dropped;
 	if (c->service->handler->timer && record->timer_due)

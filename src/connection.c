@@ -227,7 +227,7 @@ static void join(struct ss_connection *c)
 
 	if (list_empty(&c->member)) {
 		list_add_tail(&c->set->members, &c->member);
-		if (!c->thawed)
+		if (c->began == 0)
 			begin(c);
 	}
 	if (c->flags & HEADER && c->set->finishing)

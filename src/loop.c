@@ -188,17 +188,20 @@ static int sleep_ms(const struct loop *loop, int most)
 	return most >= 0 && most < wait ? most : (int)wait;
 }
 
+/* `n` > 0 */
 static inline void run_events(struct loop *loop, int n)
 {
-	for (const struct epoll_event *event = loop->batch; event < loop->batch + n; event++) {
+	const struct epoll_event *event = loop->batch, *end = event + n;
+
+	do {
 		struct loop_source *source = event->data.ptr;
 		if (unlikely(source->fd < 0)) {
 			loop->stale++;
-			continue;
+			continue; /* with the next one */
 		}
 		source->events |= event->events;
 		call(loop, source);
-	}
+	} while (++event < end);
 }
 
 /* What a turn has to do after its events; seldom anything. */
@@ -222,29 +225,39 @@ static inline __attribute__((always_inline)) void turn(struct loop *loop, int ti
 	atomic_store_explicit(&loop->called, 0, memory_order_relaxed);
 	int n = sys_epoll_wait(loop->epoll_fd, loop->batch, LOOP_BATCH, sleep_ms(loop, timeout_ms));
 
-	if (unlikely(n < 0)) {
-		assert(n == -EINTR);
-		n = 0;
-	}
 	read_clock(loop);
 	loop->turns++;
-	run_events(loop, n);
-	if (unlikely(loop->busy <= loop->now))
-		finish_turn(loop);
+	if (likely(n > 0))
+		run_events(loop, n);
+	else
+		assert(n == 0 || n == -EINTR);
+}
+
+static inline bool is_busy(const struct loop *loop)
+{
+	return unlikely(loop->busy <= loop->now);
 }
 
 void loop_turn(struct loop *loop, int timeout_ms)
 {
 	turn(loop, timeout_ms);
+	if (is_busy(loop))
+		finish_turn(loop);
 }
 
+/* Whoever stops the loop makes it busy: a turn that has nothing else to do need not ask. */
 void loop_run(struct loop *loop)
 {
-	while (!loop->stopping)
-		turn(loop, -1);
+	do {
+		do
+			turn(loop, -1);
+		while (!is_busy(loop));
+		finish_turn(loop);
+	} while (!loop->stopping);
 }
 
 void loop_stop(struct loop *loop)
 {
 	loop->stopping = true;
+	loop->busy = 0;
 }

@@ -133,23 +133,31 @@ void ss_fail(struct ss_connection *c, enum ss_reason reason, int reset)
 	connection_fail(c, reason);
 }
 
-size_t ss_proxy_header(const struct ss_connection *c, unsigned int version,
-		       char out[SS_PROXY_HEADER_MAX])
+/* Where the peer has connected to, as far as that is known. */
+static struct peer destination_of(const struct ss_connection *c)
 {
 	union peer_address local = { .any.sa_family = AF_UNSPEC };
 	struct peer here = c->peer;
 	socklen_t length = sizeof(local);
 
-	if (getsockname(c->source.fd, &local.any, &length) < 0)
-		local.any.sa_family = AF_UNSPEC;
-	if (!c->peer.by_unix && local.any.sa_family != AF_UNSPEC) {
-		here = peer_of(c->source.fd, &local);
-	} else if (!c->peer.is_unix) { /* of the family of the peer, and nothing more is known */
+	if (c->set->destination_of == c->id)
+		return c->set->destination;
+	if (!c->peer.by_unix && getsockname(c->source.fd, &local.any, &length) == 0)
+		return peer_of(c->source.fd, &local);
+	if (!c->peer.is_unix) { /* of the family of the peer, and nothing more is known */
 		here.port = 0;
 		memset(&here.address.s6_addr[IN6_IS_ADDR_V4MAPPED(&here.address) ? 12 : 0], 0,
 		       IN6_IS_ADDR_V4MAPPED(&here.address) ? 4 : 16);
 	}
-	return proxy_build(out, version == 1 ? PROXY_V1 : PROXY_V2, &c->peer, &here);
+	return here;
+}
+
+size_t ss_proxy_header(const struct ss_connection *c, unsigned int version,
+		       char out[SS_PROXY_HEADER_MAX])
+{
+	struct peer destination = destination_of(c);
+
+	return proxy_build(out, version == 1 ? PROXY_V1 : PROXY_V2, &c->peer, &destination);
 }
 
 size_t ss_rest(const struct ss_connection *c, const void **ret_bytes)

@@ -38,6 +38,8 @@ static bool admit(struct ss_connection *c, const struct proxy_header *header, bo
 	if (has_peer)
 		c->peer = header->source;
 	c->peer.by_unix = by_unix;
+	c->set->destination_of = has_peer ? c->id : 0;
+	c->set->destination = header->destination;
 	enum service_verdict verdict = service_admit(c->service, &c->peer, c->set->loop->now);
 	if (verdict != SERVICE_ADMITTED)
 		return refuse(c, verdict, NULL);

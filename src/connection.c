@@ -217,14 +217,21 @@ static void begin(struct ss_connection *c)
 	connection_moved(c);
 }
 
+static int enter(struct ss_connection *c)
+{
+	const struct ss_handler *handler = c->service->handler;
+	int r = c->thawed ? connection_thawed(c) : handler->open ? handler->open(c) : 0;
+
+	c->set->destination_of = 0;
+	return r;
+}
+
 /*
  * The first event, in the thread that owns the connection from now on; or another one, while the
  * header of a proxy has not come.
  */
 static void join(struct ss_connection *c)
 {
-	const struct ss_handler *handler = c->service->handler;
-
 	if (list_empty(&c->member)) {
 		list_add_tail(&c->set->members, &c->member);
 		if (c->began == 0)
@@ -234,7 +241,7 @@ static void join(struct ss_connection *c)
 		connection_fail(c, SS_DRAIN);
 	if (c->flags & FAILED || (c->flags & HEADER && !connection_read_header(c)))
 		return;
-	if (c->thawed ? connection_thawed(c) != 0 : handler->open && handler->open(c) != 0) {
+	if (enter(c) != 0) {
 		connection_fail(c, SS_REFUSED);
 		return;
 	}

@@ -38,9 +38,12 @@ struct connection_set {
 	struct buffer *rest;      /* for ss_rest() in eof(), while that runs */
 	struct ss_worker *places; /* owned; of each service */
 	size_t n_places;
-	struct pool *pool;     /* for ss_offload(); borrowed */
-	struct pipes pipes;    /* for ss_join() */
-	unsigned jobs;         /* in the pool, or on their way back */
+	struct pool *pool;  /* for ss_offload(); borrowed */
+	struct pipes pipes; /* for ss_join() */
+	unsigned jobs;      /* in the pool, or on their way back */
+	/* While open() runs: where the peer had connected to, by its header, and its id; else 0. */
+	uint64_t destination_of;
+	struct peer destination;
 	bool finishing;        /* whoever still joins is ended politely at once, */
 	bool aborting;         /* or without */
 	struct ledger *ledger; /* NULL, or where is noted what may go on after a crash; borrowed */

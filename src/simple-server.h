@@ -398,8 +398,10 @@ int ss_target_write(struct ss_connection *connection, const void *bytes, size_t 
 int ss_join(struct ss_connection *connection);
 
 /*
- * Writes the header of the PROXY protocol, version 1 or 2, that tells a target who the peer is;
- * returns how many bytes.
+ * Writes the header of the PROXY protocol, version 1 or 2, that tells a target who the peer is and
+ * where it has connected to; returns how many bytes. Of a connection that came with such a header
+ * the destination in it is known in open() alone, and is this service's own address later: whoever
+ * passes headers on makes his there.
  */
 #define SS_PROXY_HEADER_MAX 108
 size_t ss_proxy_header(const struct ss_connection *connection, unsigned int version,

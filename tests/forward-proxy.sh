@@ -10,7 +10,7 @@
 # shellcheck source=tests/forward-lib.sh
 . "${top_srcdir:-.}/tests/forward-lib.sh"
 require od timeout
-plan 59
+plan 62
 
 have_v6=
 ! grep -q . /proc/net/if_inet6 2>/dev/null || have_v6=1
@@ -226,11 +226,22 @@ for n in 1 2; do
 		says "path: connection [0-9]+ from 127\.0\.7\.$n:[0-9]+ " \
 		"$peer" --from 127.0.7.$n:0 "$to" say:x hear:x fin eof
 done
-listens target --count 1 "$target" line hear:hello eof
-check 'an address is passed on, from header to header' client 192.0.2.7 "$TARGET_chain" say:hello fin eof
-ends "$started"
-is 'as it was' "$(sed -n 's/\r//; s/^PROXY //p' "$work/target.out")" \
-	"TCP4 192.0.2.7 127.0.0.1 4242 $PORT_chain"
+# passed_on HEADER: what a target hears of a client that came with that one.
+passed_on() {
+	listens target --count 1 "$target" line hear:hello eof || return
+	passed_on_target=$started
+	started client "$peer" --from "127.0.0.1:${from#*:}" "$TARGET_chain" "say:${1}hello" fin eof
+	ends "$started" "$passed_on_target" || return
+	sed -n 's/\r//; s/^PROXY //p' "$work/target.out"
+}
+is 'both addresses are passed on, from header to header' "$(passed_on "$v1")" \
+	'TCP4 192.0.2.7 198.51.100.1 4242 443'
+is 'from version 2 as well' "$(passed_on "$v2_tlv")" 'TCP4 192.0.2.7 198.51.100.1 4242 443'
+is 'of any family' "$(passed_on "$v1_six")" 'TCP6 2001:db8::7 2001:db8::1 4242 443'
+for header in "$v1_unknown" "$v2_local"; do
+	is 'a header without addresses has those of the connection passed on' "$(passed_on "$header")" \
+		"TCP4 127.0.0.1 127.0.0.1 ${from#*:} $PORT_chain"
+done
 check 'and rules have looked at it' client 192.0.2.9 "$TARGET_chain" gone
 
 # ---- HAProxy

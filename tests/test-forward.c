@@ -174,7 +174,7 @@ struct ss_service {
 struct ss_connection {
 	struct ss_service *service;
 	void *state;
-	bool is_paused, is_joined, has_failed, was_reset;
+	bool is_opening, is_paused, is_joined, has_failed, was_reset;
 	enum ss_reason reason;
 	int64_t timer; /* -1: not set */
 	char written[SS_PROXY_HEADER_MAX];
@@ -212,7 +212,7 @@ int ss_connect(struct ss_connection *c, const struct sockaddr *address, size_t l
 size_t ss_proxy_header(const struct ss_connection *c, unsigned int version,
 		       char out[SS_PROXY_HEADER_MAX])
 {
-	(void)c;
+	assert_true(c->is_opening); /* later not all of it is known */
 	return (size_t)snprintf(out, SS_PROXY_HEADER_MAX, "PROXY %u\r\n", version);
 }
 
@@ -329,7 +329,9 @@ static struct ss_connection *open_connection(const int *connect_script)
 	c->service = &service;
 	c->timer = -1;
 	script = connect_script;
+	c->is_opening = true;
 	assert_int_equal(forward_handler.open(c), 0);
+	c->is_opening = false;
 	return c;
 }
 

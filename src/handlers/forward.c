@@ -46,6 +46,8 @@ struct attempt {
 	int64_t began;
 	struct forward_tries tries;
 	struct forward_backend *backend; /* being connected to, or NULL */
+	size_t header_size;
+	char header[]; /* of the PROXY protocol; all of it is known only at the beginning */
 };
 
 static int64_t now_ms(void)
@@ -262,10 +264,15 @@ static void begin_round(struct ss_connection *connection, struct attempt *attemp
 
 static int forward_open(struct ss_connection *connection)
 {
-	struct attempt *attempt = calloc(1, sizeof(*attempt));
+	int version = settings_of(connection)->proxy_protocol;
+	size_t room = version ? SS_PROXY_HEADER_MAX : 0;
+	struct attempt *attempt = calloc(1, sizeof(*attempt) + room);
 
 	if (!attempt)
 		return -ENOMEM;
+	if (version)
+		attempt->header_size = ss_proxy_header(connection, (unsigned)version,
+						       attempt->header);
 	attempt->began = now_ms();
 	attempt->wait = WAIT_FIRST;
 	ss_set_state(connection, attempt);
@@ -282,17 +289,6 @@ static void forward_timer(struct ss_connection *connection)
 
 /* --- the target is there */
 
-static int send_header(struct ss_connection *connection)
-{
-	int version = settings_of(connection)->proxy_protocol;
-	char header[SS_PROXY_HEADER_MAX];
-
-	if (version == 0)
-		return 0;
-	size_t n = ss_proxy_header(connection, (unsigned)version, header);
-	return ss_target_write(connection, header, n);
-}
-
 static void join(struct ss_connection *connection, struct attempt *attempt)
 {
 	struct forward_backend *backend = attempt->backend;
@@ -302,8 +298,8 @@ static void join(struct ss_connection *connection, struct attempt *attempt)
 		       ss_service_name(ss_service_of(connection)), backend->text);
 	ss_count(connection, CONNECTED, 1);
 	ss_set_state(connection, backend);
+	int r = ss_target_write(connection, attempt->header, attempt->header_size);
 	free(attempt);
-	int r = send_header(connection);
 	if (r == 0)
 		r = ss_join(connection);
 	if (r < 0)

@@ -94,14 +94,18 @@ static void tell_connected(struct ss_connection *c, int error)
 		c->service->handler->connected(c, error);
 }
 
-/* A reset in answer to connect() is ECONNREFUSED; these two came behind it, perhaps behind bytes.
+/*
+ * epoll_ctl(2): a failure is EPOLLERR as well. A reset in answer to connect() is ECONNREFUSED;
+ * these two came behind it, perhaps behind bytes.
  */
-static int outcome(int fd)
+static int outcome(const struct loop_source *source)
 {
 	socklen_t size = sizeof(int);
 	int error = 0;
 
-	if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) < 0)
+	if (!(source->events & (EPOLLERR | EPOLLHUP)))
+		return 0;
+	if (getsockopt(source->fd, SOL_SOCKET, SO_ERROR, &error, &size) < 0)
 		return -errno;
 	return error == ECONNRESET || error == EPIPE ? 0 : -error;
 }
@@ -119,7 +123,7 @@ static void on_leg_ready(struct loop *loop, struct loop_source *source)
 		source->events &= ~LOOP_EXPIRED;
 		tell_connected(c, -ETIMEDOUT);
 	} else if (source->events & WRITABLE) {
-		tell_connected(c, outcome(source->fd));
+		tell_connected(c, outcome(source));
 	}
 }
 

@@ -28,6 +28,8 @@
 #define DROP_SIZE      65536
 #define UNSENT_LOOK_MS 20
 
+static const uint16_t all_ends = LEG_PEER_EOF | LEG_PEER_FIN | LEG_TARGET_EOF | LEG_TARGET_FIN;
+
 enum { UP, DOWN }; /* from the peer to the target, and back */
 
 /* Both pipes of a relay; there is memory for them only while there is one. */
@@ -355,7 +357,7 @@ static inline void move_once(struct flow *f, size_t size)
 	}
 }
 
-/* The end of `from`, when all before it has gone. */
+/* The end of `from`, when all before it has gone. Where it was the last, close() sends the FIN. */
 static slow_path void pass_end(struct flow *f)
 {
 	if (*flags_of(f) & f->broken) {
@@ -363,6 +365,8 @@ static slow_path void pass_end(struct flow *f)
 		return;
 	}
 	*flags_of(f) |= f->fin;
+	if ((*flags_of(f) & all_ends) == all_ends)
+		return;
 	leave_bulk(f->c, f->way);
 	shutdown(f->to->fd, SHUT_WR);
 	connection_watch(f->c);
@@ -440,8 +444,6 @@ static void send_fin(struct flow *f)
 	if (!(f->c->flags & CUT))
 		shutdown(f->to->fd, SHUT_WR);
 }
-
-static const uint16_t all_ends = LEG_PEER_EOF | LEG_PEER_FIN | LEG_TARGET_EOF | LEG_TARGET_FIN;
 
 static slow_path void end_or_not(struct ss_connection *c)
 {

@@ -25,7 +25,8 @@ static struct {
 	int connected, error, closed;
 	enum ss_reason reason;
 	struct ss_connection *last;
-	bool greet, late;
+	bool late, leave;
+	const char *greeting;
 } seen;
 
 static int target_listener;
@@ -49,8 +50,10 @@ static void test_connected(struct ss_connection *c, int error)
 	seen.error = error;
 	if (error)
 		ss_fail(c, SS_CONNECT_FAILED, 1);
-	else if (seen.greet && ss_target_write(c, "hi ", 3) < 0)
+	else if (seen.greeting && ss_target_write(c, seen.greeting, strlen(seen.greeting)) < 0)
 		ss_fail(c, SS_ERROR, 1);
+	else if (seen.leave)
+		ss_close(c);
 	else
 		assert_int_equal(ss_join(c), 0);
 }
@@ -300,7 +303,7 @@ static void half_close_of_the_target(void **state)
 static void everything_before_the_target(void **state)
 {
 	(void)state;
-	seen.greet = true;
+	seen.greeting = "hi ";
 	int peer = connect_peer();
 	assert_int_equal(send(peer, "early", 5, 0), 5);
 	assert_int_equal(shutdown(peer, SHUT_WR), 0);
@@ -313,6 +316,18 @@ static void everything_before_the_target(void **state)
 	turns(2);
 	assert_true(is_eof(peer));
 	close(peer);
+}
+
+/* A queue of nothing would never be emptied. */
+static void nothing_is_no_greeting(void **state)
+{
+	(void)state;
+	seen.greeting = "";
+	struct pair pair = make_pair();
+	says(pair.peer, "question");
+	reads(pair.target, "question");
+	drop(pair);
+	ends();
 }
 
 /* A handler that looked at the bytes first leaves them to the target. */
@@ -347,6 +362,49 @@ static void target_refuses(void **state)
 	}
 	close(peer);
 	target_listener = -1;
+}
+
+/* It is there for the target, but not yet for the loop. */
+static int accept_before_the_loop(void)
+{
+	struct pollfd listener = { .fd = target_listener, .events = POLLIN };
+
+	while (!seen.last)
+		loop_turn(&loop, -1);
+	assert_int_equal(poll(&listener, 1, 5000), 1);
+	assert_int_equal(seen.connected, 0);
+	return accept4(target_listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+}
+
+/* It took the connection and has said something: that is no target that cannot be reached. */
+static void reset_behind_connect(void **state)
+{
+	(void)state;
+	int peer = connect_peer(), target = accept_before_the_loop();
+	assert_int_equal(send(target, "last words", 10, 0), 10);
+	resets(target);
+	ends();
+	assert_int_equal(seen.connected, 1);
+	assert_int_equal(seen.error, 0);
+	assert_int_equal(seen.reason, SS_RESET);
+	reads(peer, "last words");
+	assert_int_equal(error_of(peer), ECONNRESET);
+	close(peer);
+}
+
+/* A FIN would be a whole stream, an empty one. */
+static void leg_that_was_never_joined(void **state)
+{
+	(void)state;
+	seen.leave = true;
+	int peer = connect_peer();
+	while (!seen.connected)
+		loop_turn(&loop, -1);
+	int target = accept4(target_listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	close(peer);
+	ends();
+	assert_int_equal(error_of(target), ECONNRESET);
+	close(target);
 }
 
 static void reset_of_the_peer(void **state)
@@ -665,8 +723,11 @@ int main(void)
 		TEST(half_close),
 		TEST(half_close_of_the_target),
 		TEST(everything_before_the_target),
+		TEST(nothing_is_no_greeting),
 		TEST(unconsumed_bytes_go_first),
 		TEST(target_refuses),
+		TEST(reset_behind_connect),
+		TEST(leg_that_was_never_joined),
 		TEST(reset_of_the_peer),
 		TEST(reset_of_the_target),
 		TEST(much_both_ways),

@@ -11,8 +11,6 @@
 #include "connection-private.h"
 #include "sockopt.h"
 
-#define LEG_MASK (EPOLLIN | EPOLLPRI | EPOLLOUT | EPOLLRDHUP | (uint32_t)EPOLLET)
-
 static struct ss_connection *connection_of(struct loop_source *source)
 {
 	struct connection_leg *leg = container_of(source, struct connection_leg, source);
@@ -149,7 +147,7 @@ static int begin(struct ss_connection *c, int fd, bool is_unix, int64_t timeout_
 
 	loop_source_init(&leg->source, fd, on_leg_ready);
 	leg->flags = LEG_CONNECTING | (is_unix ? LEG_UNIX : 0);
-	int r = loop_add(c->set->loop, &leg->source, LEG_MASK);
+	int r = loop_add(c->set->loop, &leg->source, CONNECTION_MASK);
 	if (r < 0)
 		leg->source.fd = -1;
 	else

@@ -12,6 +12,8 @@
 #include "pace.h"
 #include "util.h"
 
+#define CONNECTION_MASK (EPOLLIN | EPOLLPRI | EPOLLOUT | EPOLLRDHUP | (uint32_t)EPOLLET)
+
 /* While one of these is known, a short read does not mean that the socket is empty. */
 #define UNSURE   ((uint32_t)(EPOLLPRI | EPOLLRDHUP | EPOLLHUP | EPOLLERR))
 #define READABLE ((uint32_t)EPOLLIN | UNSURE)
@@ -45,6 +47,8 @@ enum leg_flags {
 	LEG_TARGET_BROKEN = 1 << 5, /* reset */
 	LEG_CONNECTING = 1 << 6,
 	LEG_UNIX = 1 << 7,
+	LEG_PEER_DEAF = 1 << 8,   /* no event for what it sends */
+	LEG_TARGET_DEAF = 1 << 9, /* the same */
 };
 
 struct connection_job;

@@ -4,9 +4,9 @@
  * for its own: what one side does not take holds back only the reading of the other.
  *
  * Small messages are copied through the set's buffer. A read that fills the buffer says that there
- * is much to come: then that flow has a pipe and its bytes never enter the process, as long as they
- * come in large pieces. Copying costs a tenth less for small messages, splicing half of it for
- * bulk.
+ * is much to come: then that flow has a pipe and its bytes never enter the process, until they come
+ * in small pieces again. Copying costs a tenth less for small messages, splicing half of it for
+ * bulk. A flow whose pipe waits for `to` does not hear of what comes: it can do nothing about it.
  *
  * What always holds between two turns: a flow has nothing waiting, or its `to` takes no more and
  * EPOLLOUT will come; the end of one side has been passed on as soon as nothing waited.
@@ -24,7 +24,8 @@
 #include "syscall.h"
 
 #define READS_PER_TURN 4
-#define BULK_LEAVE     16384 /* pieces smaller than this are copied */
+#define SMALL_PIECE    16384
+#define SMALL_PIECES   8 /* so many of them in a row are the end of bulk */
 #define DROP_SIZE      65536
 #define UNSENT_LOOK_MS 20
 
@@ -45,7 +46,7 @@ struct flow {
 	uint64_t *count;
 	/* Of the leg's flags: `from` has ended, and `to` knows; `from` is reset; has had our FIN.
 	 */
-	uint16_t eof, fin, broken, answered;
+	uint16_t eof, fin, broken, answered, deaf;
 	bool from_unix;
 	int way;
 };
@@ -64,6 +65,7 @@ static inline struct flow flow_of(struct ss_connection *c, int way)
 				      .fin = LEG_TARGET_FIN,
 				      .broken = LEG_PEER_BROKEN,
 				      .answered = LEG_PEER_FIN,
+				      .deaf = LEG_PEER_DEAF,
 				      .from_unix = c->peer.by_unix,
 				      .way = UP };
 	return (struct flow){ .c = c,
@@ -75,6 +77,7 @@ static inline struct flow flow_of(struct ss_connection *c, int way)
 			      .fin = LEG_PEER_FIN,
 			      .broken = LEG_TARGET_BROKEN,
 			      .answered = LEG_TARGET_FIN,
+			      .deaf = LEG_TARGET_DEAF,
 			      .from_unix = leg->flags & LEG_UNIX,
 			      .way = DOWN };
 }
@@ -317,9 +320,9 @@ static void empty_pipe(struct flow *f, struct spipe *pipe)
 
 /*
  * EAGAIN says that `from` is empty, for the pipe was. EINVAL: this socket cannot be spliced, so it
- * is copied. How many bytes were read.
+ * is copied.
  */
-static size_t splice_once(struct flow *f, struct spipe *pipe)
+static void splice_once(struct flow *f, struct spipe *pipe)
 {
 	ssize_t n = move_pages(f->from->fd, pipe->write_fd, PIPE_SIZE);
 
@@ -328,13 +331,13 @@ static size_t splice_once(struct flow *f, struct spipe *pipe)
 			read_nothing(f, n);
 		if (n != -EAGAIN) /* more of the same is likely to come */
 			leave_bulk(f->c, f->way);
-		return 0;
+		return;
 	}
 	pipe->used += (size_t)n;
+	pipe->small = n < SMALL_PIECE ? pipe->small + 1 : 0;
 	*f->count += (uint64_t)n;
 	note_moved(f);
 	empty_pipe(f, pipe);
-	return (size_t)n;
 }
 
 static bool may_move(const struct flow *f)
@@ -343,14 +346,15 @@ static bool may_move(const struct flow *f)
 	       !(f->c->flags & FAILED) && !(f->way == UP && f->c->flags & PACED);
 }
 
-/* A piece that fills what it was read into announces more; a small one does not. */
+/* A piece that fills what it was read into announces more. */
 static inline void move_once(struct flow *f, size_t size)
 {
 	struct spipe *pipe = pipe_of(f);
 
 	if (unlikely(pipe)) {
-		size_t n = splice_once(f, pipe);
-		if (n && n < BULK_LEAVE && !is_waiting(f)) /* the pipe may have gone with `to` */
+		splice_once(f, pipe);
+		pipe = pipe_of(f); /* it may have gone, with `to` */
+		if (pipe && pipe->small >= SMALL_PIECES && !pipe->used)
 			leave_bulk(f->c, f->way);
 	} else if (copy_once(f, size) == CONNECTION_READ_SIZE && may_move(f)) {
 		enter_bulk(f);
@@ -468,13 +472,31 @@ static void finish(struct flow *up, struct flow *down)
 		connection_give_up(up->c);
 }
 
+/*
+ * While `to` does not take what is in the pipe, each segment that comes to `from` would wake this
+ * thread for nothing, and that several times before there is room again: a seventh of the cost of
+ * bulk at one connection.
+ */
+static void hear_or_not(struct flow *f)
+{
+	struct spipe *pipe = pipe_of(f);
+	bool deaf = pipe && pipe->used;
+
+	if (deaf == !!(*flags_of(f) & f->deaf))
+		return;
+	*flags_of(f) ^= f->deaf;
+	loop_change(f->c->set->loop, f->from,
+		    deaf ? CONNECTION_MASK & ~(uint32_t)(EPOLLIN | EPOLLPRI) : CONNECTION_MASK);
+}
+
 static void relay_turn(struct ss_connection *c)
 {
+	struct connection_leg *leg = connection_leg(c);
 	struct flow up = flow_of(c, UP), down = flow_of(c, DOWN);
 
 	if (unlikely(c->source.events & LOOP_EXPIRED))
 		connection_expired(c);
-	connection_leg(c)->source.events &= ~LOOP_EXPIRED;
+	leg->source.events &= ~LOOP_EXPIRED;
 	if (unlikely(c->flags & CLOSING)) {
 		finish(&up, &down);
 	} else {
@@ -483,7 +505,11 @@ static void relay_turn(struct ss_connection *c)
 		if (unlikely(is_waiting(&up) || is_waiting(&down)))
 			connection_watch(c);
 	}
-	if (unlikely(c->flags & FAILED || connection_leg(c)->flags & all_ends))
+	if (unlikely(leg->bulk || leg->flags & (LEG_PEER_DEAF | LEG_TARGET_DEAF))) {
+		hear_or_not(&up);
+		hear_or_not(&down);
+	}
+	if (unlikely(c->flags & FAILED || leg->flags & all_ends))
 		end_or_not(c);
 }
 

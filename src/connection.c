@@ -20,8 +20,6 @@
 #include "connection-private.h"
 #include "syscall.h"
 
-#define CONNECTION_MASK (EPOLLIN | EPOLLPRI | EPOLLOUT | EPOLLRDHUP | (uint32_t)EPOLLET)
-
 #define READS_PER_TURN 4 /* 256 KiB; then it is another connection's turn */
 #define DISCARD_SIZE   (1 << 20)
 

@@ -129,6 +129,15 @@ int loop_add(struct loop *loop, struct loop_source *source, uint32_t mask)
 	return epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, source->fd, &event) < 0 ? -errno : 0;
 }
 
+void loop_change(struct loop *loop, struct loop_source *source, uint32_t mask)
+{
+	struct epoll_event event = { .events = mask, .data.ptr = source };
+	int r = epoll_ctl(loop->epoll_fd, EPOLL_CTL_MOD, source->fd, &event);
+
+	assert(r == 0);
+	(void)r;
+}
+
 static void follow_timers(struct loop *loop)
 {
 	if (loop->busy)

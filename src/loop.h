@@ -95,11 +95,13 @@ void loop_turn(struct loop *loop, int timeout_ms);
 void loop_source_init(struct loop_source *source, int fd, loop_source_fn *ready);
 
 /*
- * Watches source->fd for `mask`, registered once and never changed. From any thread: the source
- * must be complete, because its first event may come before the call returns. 0 or -errno of
- * epoll_ctl().
+ * Watches source->fd for `mask`. From any thread: the source must be complete, because its first
+ * event may come before the call returns. 0 or -errno of epoll_ctl().
  */
 int loop_add(struct loop *loop, struct loop_source *source, uint32_t mask);
+
+/* Watches it for another mask; what is ready by that comes as an event again. */
+void loop_change(struct loop *loop, struct loop_source *source, uint32_t mask);
 
 /*
  * Takes the source out, its timer too; the fd stays open and is the caller's. EPOLL_CTL_DEL is

@@ -53,6 +53,7 @@ struct spipe *pipes_take(struct pipes *pipes)
 	if (!list_empty(&pipes->spare)) {
 		struct spipe *pipe = container_of(list_pop(&pipes->spare), struct spipe, link);
 		list_init(&pipe->link);
+		pipe->small = 0;
 		return pipe;
 	}
 	return pipes->count < pipes->max ? make(pipes) : NULL;

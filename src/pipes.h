@@ -18,7 +18,8 @@
 struct spipe {
 	struct list link;
 	int read_fd, write_fd;
-	size_t used; /* bytes in it */
+	size_t used;    /* bytes in it */
+	unsigned small; /* for its user: how many small pieces came last */
 };
 
 struct pipes {

@@ -7,10 +7,12 @@
 #include <cmocka.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/sockios.h>
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include "connection.h"
@@ -521,6 +523,51 @@ static void stalled(void **state)
 	}
 }
 
+/* Until what is sent wakes nobody, though it has arrived; how much was sent. */
+static size_t send_until_unheard(int from)
+{
+	struct pollfd events = { .fd = loop.epoll_fd, .events = POLLIN };
+	size_t sent = 0;
+	int unsent;
+
+	for (;;) {
+		ssize_t n = send(from, pattern + sent, 65536, MSG_NOSIGNAL);
+		assert_true(n > 0);
+		sent += (size_t)n;
+		bool woken = poll(&events, 1, 20) > 0;
+		assert_int_equal(ioctl(from, SIOCOUTQ, &unsent), 0);
+		if (!woken && unsent == 0)
+			return sent;
+		turns(3);
+	}
+}
+
+/* What comes while a pipe waits to be taken wakes nobody, and then goes on. */
+static void stalled_bulk_is_not_woken(void **state)
+{
+	unsigned char *got = malloc(BULK);
+	size_t read = 0;
+	int small = 4096;
+
+	(void)state;
+	struct pair pair = make_pair();
+	setsockopt(pair.target, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small));
+	size_t sent = send_until_unheard(pair.peer);
+	says(pair.target, "still");
+	reads(pair.peer, "still");
+	while (read < sent) {
+		ssize_t n = receive(pair.target, got + read, BULK - read);
+		assert_true(n > 0);
+		read += (size_t)n;
+	}
+	assert_memory_equal(got, pattern, sent);
+	free(got);
+	says(pair.peer, "and on");
+	reads(pair.target, "and on");
+	drop(pair);
+	ends();
+}
+
 static void stalled_for_too_long(void **state)
 {
 	(void)state;
@@ -734,6 +781,7 @@ int main(void)
 		TEST(is_spliced),
 		TEST(no_pipes),
 		TEST(stalled),
+		TEST(stalled_bulk_is_not_woken),
 		TEST(stalled_for_too_long),
 		TEST(slow_reader_is_not_stalled),
 		TEST(idle_ends_it),

@@ -141,12 +141,14 @@ static int open_socket(struct ss_connection *c, const struct sockaddr *address, 
 	return r < 0 ? r : steal_fd(&fd);
 }
 
-static int begin(struct ss_connection *c, int fd, bool is_unix, int64_t timeout_ms)
+static int begin(struct ss_connection *c, int fd, int family, int64_t timeout_ms)
 {
 	struct connection_leg *leg = connection_leg(c);
 
 	loop_source_init(&leg->source, fd, on_leg_ready);
-	leg->flags = LEG_CONNECTING | (is_unix ? LEG_UNIX : 0);
+	leg->flags = LEG_CONNECTING;
+	if (family != AF_INET && family != AF_INET6)
+		leg->flags |= LEG_UNIX;
 	int r = loop_add(c->set->loop, &leg->source, CONNECTION_MASK);
 	if (r < 0)
 		leg->source.fd = -1;
@@ -186,7 +188,7 @@ int ss_connect(struct ss_connection *c, const struct sockaddr *address, size_t l
 	while (r == -EINTR);
 	if (r < 0 && r != -EINPROGRESS)
 		return r;
-	r = begin(c, fd, address->sa_family == AF_UNIX, timeout_ms);
+	r = begin(c, fd, address->sa_family, timeout_ms);
 	if (r == 0)
 		steal_fd(&fd);
 	return r;

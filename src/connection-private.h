@@ -46,7 +46,7 @@ enum leg_flags {
 	LEG_PEER_BROKEN = 1 << 4,   /* reset */
 	LEG_TARGET_BROKEN = 1 << 5, /* reset */
 	LEG_CONNECTING = 1 << 6,
-	LEG_UNIX = 1 << 7,
+	LEG_UNIX = 1 << 7,        /* or AF_VSOCK: not TCP, which alone tells a reset from an end */
 	LEG_PEER_DEAF = 1 << 8,   /* no event for what it sends */
 	LEG_TARGET_DEAF = 1 << 9, /* the same */
 };

@@ -11,7 +11,7 @@
 require prlimit timeout
 # Its bounds of time are those of a server at full speed; tests/test-relay.c is the one for sanitizers.
 [ "$sanitized" = 0 ] || skip_all 'too slow with a sanitizer'
-plan 115
+plan 117
 
 have_v6=
 ! grep -q . /proc/net/if_inet6 2>/dev/null || have_v6=1
@@ -322,6 +322,34 @@ started client "$peer" "$TARGET_tcp" both:70000 "make:$work/drain.client" eof
 wait_for 5 test -e "$work/drain.client" -a -e "$work/drain.target"
 stop_and_check 'SIGTERM: it ends with 0'
 check 'SIGTERM: both sides get a FIN' ends $target_pid $started
+
+# ---- AF_VSOCK
+
+# Ports are those of the machine, not of a network namespace.
+vsock=$((10000 + $$))
+vsock_echoes() {
+	[ "$(echo hello | timeout 2 socat -t 2 - "VSOCK-CONNECT:1:$vsock" 2>/dev/null)" = hello ]
+}
+vsock_name='AF_VSOCK: what is sent and its end arrive, and so does the answer'
+if ! socat -V 2>/dev/null | grep -q 'WITH_VSOCK 1'; then
+	skip "$vsock_name" 'there is no socat with vsock' 2
+else
+	started vsock socat -t 10 "VSOCK-LISTEN:$vsock,fork" EXEC:cat
+	vsock_pid=$started
+	if ! vsock_echoes && ! vsock_echoes; then
+		skip "$vsock_name" 'the kernel has no vsock_loopback' 2
+	else
+		config <<-END
+			sockets = ( { name = "vsock"; handler = "forward"; settings: { target = "vsock:1:$vsock"; }; } );
+		END
+		start_server --tcp vsock=127.0.0.1:0
+		head -c 3000000 /dev/urandom >"$work/vsock.sent"
+		timeout 20 socat -t 10 - "TCP:$TARGET_vsock" <"$work/vsock.sent" >"$work/vsock.got"
+		check "$vsock_name" cmp "$work/vsock.sent" "$work/vsock.got"
+		stop_and_check 'AF_VSOCK: it ends with 0'
+	fi
+	stops "$vsock_pid"
+fi
 
 # ---- few descriptors
 

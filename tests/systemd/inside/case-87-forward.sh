@@ -2,13 +2,14 @@
 # shellcheck shell=bash disable=SC2034,SC2086,SC2154
 #
 # A forwarder by its template units: targets of AF_UNIX and TCP, and a back end that is started with
-# the forwarder, later than its clients, and stopped with it.
+# the forwarder, later than its clients, and stopped with it, as in simple-server-forward(7).
 
-forward_config() { # forward_config SETTINGS
+forward_config() { # forward_config SETTINGS [LINE]
 	local directory=${CONFIG%.conf}
 	mkdir -p "$directory" 2>/dev/null
 	[ -w "$directory" ] || mount -t tmpfs -o mode=755 tmpfs "$directory"
 	cat >"$directory/app.conf" <<-END
+		$2
 		sockets = ( { name = "app"; handler = "forward"; settings: { $1 } } );
 	END
 	chmod 644 "$directory/app.conf"
@@ -51,6 +52,16 @@ else
 	is "$(systemctl show -P ActiveState simple-proxy@app.service)" inactive \
 		"a stop of the back end stops the forwarder"
 	ok "until the next client" serves 127.0.0.1 7000
+	systemctl stop simple-proxy@app.service
+	forward_config 'target = "127.0.0.1:8080"; connect_retry = 10.0;' 'idle_exit = 1.0;'
+	for _ in 1 2; do
+		ok "with idle_exit: a client starts both" serves 127.0.0.1 7000
+		is "$(systemctl show -P ActiveState check-app.service)" active "the back end runs"
+		for _ in {1..50}; do stopped && break; sleep 0.2; done
+		ok "when nobody is connected it stops by itself" stopped
+		is "$(systemctl show -P ActiveState simple-proxy@app.service)" inactive "so does the forwarder"
+		is "$(systemctl show -P ActiveState simple-proxy@app.socket)" active "and the socket stays"
+	done
 	like "$(systemd-analyze security simple-proxy@app.service 2>/dev/null | tail -n 1)" \
 		' (0\.[0-9]|1\.0) ' "the exposure is at most 1.0"
 	note "$(systemctl show -P StatusText simple-proxy@app.service)"

@@ -245,7 +245,7 @@ static int restore_queues(struct ss_connection *c, const struct handover_record 
 
 static void restore(struct ss_connection *c, const struct handover_record *record)
 {
-	c->thawed = record->flags & HANDOVER_OPENED;
+	c->thawed = (record->flags & HANDOVER_OPENED) != 0; /* else open() is still due */
 	for (size_t i = 0; i < ARRAY_SIZE(same_flags); i++)
 		if (record->flags & same_flags[i].frozen)
 			c->flags |= same_flags[i].own & (uint16_t)~OPENED;

@@ -230,7 +230,7 @@ start_server() {
 	# shellcheck disable=SC2016,SC2086 # for the inner shells; lists of words
 	{
 		sh -c 'echo $$ >"$0/play.pid"; exec "$@"' "$work" \
-			"$play" "$@" --run 'export -p | grep -E "^export (ADDR_|PORT_|TARGET_|DAEMON_PID)" \
+			"$play" --timeout 300 "$@" --run 'export -p | grep -E "^export (ADDR_|PORT_|TARGET_|DAEMON_PID)" \
 				>"$WORK/env"; echo ready >"$WORK/up"; read -r _ <"$WORK/down"' \
 			--after 'echo stopped "$DAEMON_STATUS" >"$WORK/up"; read -r _ <"$WORK/down"' \
 			--override "$server_env" -- $wrapper "$server" --config "$conf" $allow_root

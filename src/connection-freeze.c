@@ -52,14 +52,22 @@ void connection_forget(const struct ss_connection *c)
 
 /* --- freezing */
 
+/* One that looks for its target waits for that; a pair with a broken side is about to end. */
+static bool has_settled_leg(const struct ss_connection *c)
+{
+	if (!connection_has_leg(c->service) || c->flags & HEADER)
+		return true;
+	return (c->flags & (JOINED | CLOSING)) == JOINED &&
+	       !(connection_leg(c)->flags & (LEG_PEER_BROKEN | LEG_TARGET_BROKEN));
+}
+
 bool connection_can_freeze(const struct ss_connection *c)
 {
 	const struct ss_handler *handler = c->service->handler;
 
 	return c->service->section->preserve != SETTINGS_NEVER && !c->stays &&
 	       (handler->flags & SS_STATELESS || handler->freeze) &&
-	       !(c->flags & (FAILED | BUSY | CUT | JOINED)) &&
-	       !(connection_has_leg(c->service) && connection_leg(c)->source.fd >= 0);
+	       !(c->flags & (FAILED | BUSY | CUT)) && has_settled_leg(c);
 }
 
 static void set_peer(struct handover_record *record, const struct peer *peer)
@@ -93,6 +101,13 @@ static void describe(const struct ss_connection *c, struct handover_record *reco
 		if (c->flags & same_flags[i].own)
 			record->flags |= same_flags[i].frozen;
 	set_peer(record, &c->peer);
+	if (!(c->flags & JOINED))
+		return;
+	record->flags |= HANDOVER_JOINED;
+	record->n_fds = 2;
+	record->leg_flags = connection_leg(c)->flags & LEG_LASTING;
+	record->connect_ms = connection_leg(c)->connect_ms;
+	record->leg_output = (uint32_t)buffer_size(connection_leg(c)->output);
 }
 
 /* The handler's state is in set->input. What it could not save it says by an error. */
@@ -119,7 +134,8 @@ static int write_record(struct ss_connection *c, struct frozen *frozen, size_t s
 
 	describe(c, &record);
 	record.state = (uint32_t)state_length;
-	size_t length = sizeof(record) + record.input + record.output + record.state;
+	size_t length = sizeof(record) + record.input + record.output + record.leg_output +
+			record.state;
 	size_t padding = -length % PADDING;
 	record.size = (uint32_t)(length + padding);
 	int r = buffer_append(&frozen->records, &record, sizeof(record));
@@ -127,12 +143,16 @@ static int write_record(struct ss_connection *c, struct frozen *frozen, size_t s
 		r = append(frozen, c->input);
 	if (r == 0)
 		r = append(frozen, c->output);
+	if (r == 0 && record.leg_output)
+		r = append(frozen, connection_leg(c)->output);
 	if (r == 0 && state_length)
 		r = buffer_append(&frozen->records, c->set->input, state_length);
 	if (r == 0 && padding)
 		r = buffer_append(&frozen->records, zeros, padding);
 	if (r == 0)
 		r = buffer_append(&frozen->fds, &c->source.fd, sizeof(int));
+	if (r == 0 && record.n_fds == 2)
+		r = buffer_append(&frozen->fds, &connection_leg(c)->source.fd, sizeof(int));
 	return r;
 }
 
@@ -147,6 +167,10 @@ static void leave(struct ss_connection *c)
 	struct connection_set *set = c->set;
 
 	loop_remove(set->loop, &c->source, release);
+	if (c->flags & JOINED) {
+		loop_remove(set->loop, &connection_leg(c)->source, NULL);
+		connection_relay_end(c);
+	}
 	list_del(&c->member);
 	connection_drop(c, &c->output);
 	if (!(c->flags & CLOSING))
@@ -161,14 +185,18 @@ static void leave(struct ss_connection *c)
 /* Without memory the process has others sorrows; the connection then ends as at a stop. */
 static void freeze(struct ss_connection *c, struct frozen *frozen)
 {
-	size_t state_length, records = buffer_size(frozen->records);
-	int r = freeze_state(c, &state_length);
+	size_t state_length, records = buffer_size(frozen->records), fds = buffer_size(frozen->fds);
+	int r = c->flags & JOINED ? connection_relay_empty(c) : 0;
 
+	if (r == 0)
+		r = freeze_state(c, &state_length);
 	if (r == 0)
 		r = write_record(c, frozen, state_length);
 	if (r != 0) {
 		if (frozen->records)
 			frozen->records->end = frozen->records->start + records;
+		if (frozen->fds)
+			frozen->fds->end = frozen->fds->start + fds;
 		c->stays = true;
 		connection_finish(c, SS_DRAIN);
 		return;
@@ -234,7 +262,11 @@ static int restore_queues(struct ss_connection *c, const struct handover_record 
 	if (record->input && !(c->flags & CLOSING))
 		r = buffer_append(&c->input, bytes, record->input);
 	if (r == 0 && record->output)
-		r = connection_restore_output(c, bytes + record->input, record->output);
+		r = connection_restore_output(c, &c->output, bytes + record->input, record->output);
+	if (r == 0 && record->leg_output)
+		r = connection_restore_output(c, &connection_leg(c)->output,
+					      bytes + record->input + record->output,
+					      record->leg_output);
 	if (r == 0 && record->state)
 		r = buffer_append(&state,
 				  bytes + record->input + record->output + record->leg_output,
@@ -263,12 +295,24 @@ static void restore(struct ss_connection *c, const struct handover_record *recor
 		*connection_timer(c) = record->timer_due;
 }
 
+/* The loop is to know it when the handler does: connection_thawed(). */
+static void restore_leg(struct ss_connection *c, const struct handover_record *record, int fd)
+{
+	struct connection_leg *leg = connection_leg(c);
+
+	leg->source.fd = fd;
+	leg->flags = record->leg_flags & LEG_LASTING;
+	leg->connect_ms = (uint16_t)record->connect_ms;
+}
+
 static void undo(struct ss_connection *c)
 {
 	struct buffer *state = c->state;
 
 	buffer_free(&state);
 	connection_drop(c, &c->output);
+	if (connection_has_leg(c->service))
+		connection_drop(c, &connection_leg(c)->output);
 	if (!(c->flags & CLOSING))
 		buffer_free(&c->input);
 	if (c->flags & HEADER)
@@ -282,15 +326,16 @@ static bool can_thaw(const struct service *service, const struct handover_record
 {
 	const struct ss_handler *handler = service->handler;
 
-	return record->n_fds == 1 &&
+	return (record->n_fds == 2) ==
+		       (connection_has_leg(service) && !(record->flags & HANDOVER_HEADER)) &&
 	       (record->state ? handler->thaw != NULL
 			      : handler->flags & SS_STATELESS || handler->thaw != NULL);
 }
 
 int connection_thaw(struct connection_set *set, struct service *service,
-		    const struct handover_record *record, int fd)
+		    const struct handover_record *record, const int fds[2])
 {
-	struct peer peer = peer_in(record, fd);
+	struct peer peer = peer_in(record, fds[0]);
 	bool waits = record->flags & HANDOVER_HEADER && service_has_proxies(service);
 
 	if (!can_thaw(service, record))
@@ -300,12 +345,14 @@ int connection_thaw(struct connection_set *set, struct service *service,
 	int r = service_take_over(service, waits ? NULL : &peer);
 	if (r < 0)
 		return r;
-	struct ss_connection *c = connection_new(set, service, fd, &peer);
+	struct ss_connection *c = connection_new(set, service, fds[0], &peer);
 	if (!c) {
 		waits ? service_unreserve(service) : service_left(service, &peer, 0, 0);
 		return -ENOMEM;
 	}
 	restore(c, record);
+	if (record->n_fds == 2)
+		restore_leg(c, record, fds[1]);
 	r = restore_queues(c, record);
 	if (r < 0) {
 		undo(c);
@@ -324,8 +371,12 @@ int connection_thawed(struct ss_connection *c)
 	struct buffer *state = steal(&c->state);
 	const struct ss_handler *handler = c->service->handler;
 	const void *bytes = state ? buffer_bytes(state) : NULL;
-	int r = handler->thaw ? handler->thaw(c, bytes, buffer_size(state)) : 0;
+	int r = connection_has_leg(c->service) ? connection_leg_go_on(c) : 0;
 
+	if (r == 0 && handler->thaw)
+		r = handler->thaw(c, bytes, buffer_size(state));
+	if (r == 0 && connection_has_leg(c->service))
+		r = connection_relay_go_on(c);
 	c->thawed = false;
 	buffer_free(&state);
 	if (c->flags & CLOSING)

@@ -194,6 +194,22 @@ int ss_connect(struct ss_connection *c, const struct sockaddr *address, size_t l
 	return r;
 }
 
+int connection_leg_go_on(struct ss_connection *c)
+{
+	struct connection_leg *leg = connection_leg(c);
+	uint16_t flags = leg->flags;
+	int fd = leg->source.fd;
+
+	loop_source_init(&leg->source, fd, on_leg_ready);
+	leg->flags = flags;
+	int r = loop_add(c->set->loop, &leg->source, CONNECTION_MASK);
+	if (r < 0) {
+		leg->source.fd = -1;
+		close(fd);
+	}
+	return r;
+}
+
 int ss_target_write(struct ss_connection *c, const void *bytes, size_t length)
 {
 	if (!connection_is_own(c)) {

@@ -73,9 +73,10 @@ int connection_queue(struct ss_connection *c, struct buffer **queue, const void 
 	return 0;
 }
 
-int connection_restore_output(struct ss_connection *c, const void *bytes, size_t length)
+int connection_restore_output(struct ss_connection *c, struct buffer **queue, const void *bytes,
+			      size_t length)
 {
-	int r = buffer_append(&c->output, bytes, length);
+	int r = buffer_append(queue, bytes, length);
 
 	if (r == 0)
 		account(c, (int64_t)length);

@@ -51,6 +51,9 @@ enum leg_flags {
 	LEG_TARGET_DEAF = 1 << 9, /* the same */
 };
 
+/* Of these, what lasts in another process. */
+#define LEG_LASTING (LEG_PEER_EOF | LEG_TARGET_FIN | LEG_TARGET_EOF | LEG_PEER_FIN | LEG_UNIX)
+
 struct connection_job;
 
 struct relay_bulk;
@@ -132,7 +135,8 @@ int connection_queue(struct ss_connection *c, struct buffer **queue, const void 
 		     size_t length);
 void connection_consume(struct ss_connection *c, struct buffer **queue, size_t length);
 /* What had been queued in another process; no limit is asked. 0 or -ENOMEM. */
-int connection_restore_output(struct ss_connection *c, const void *bytes, size_t length);
+int connection_restore_output(struct ss_connection *c, struct buffer **queue, const void *bytes,
+			      size_t length);
 void connection_drop(struct ss_connection *c, struct buffer **queue);
 
 /* connection-leg.c: there may be none. */
@@ -154,6 +158,13 @@ bool connection_can_freeze(const struct ss_connection *c);
 
 /* connection-freeze.c: the first turn of one that was thawed; 0, or -errno to refuse it. */
 int connection_thawed(struct ss_connection *c);
+
+/* connection-leg.c, connection-relay.c: of a pair that was thawed; 0 or -errno. */
+int connection_leg_go_on(struct ss_connection *c);
+int connection_relay_go_on(struct ss_connection *c);
+
+/* connection-relay.c: what is in pipes goes into the queues, which can be frozen; 0 or -errno. */
+int connection_relay_empty(struct ss_connection *c);
 
 /* connection-job.c: the connection ends; its job will find nobody. */
 void connection_leave_job(struct ss_connection *c);

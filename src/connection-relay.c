@@ -596,3 +596,38 @@ int connection_relay_keep(struct ss_connection *c, const void *bytes, size_t len
 {
 	return connection_queue(c, &connection_leg(c)->output, bytes, length);
 }
+
+/* Without a limit: a pipe is bounded by itself. */
+static int empty_into_queue(struct flow *f)
+{
+	struct spipe *pipe = pipe_of(f);
+	int r = 0;
+
+	while (r == 0 && pipe && pipe->used) {
+		ssize_t n = read(pipe->read_fd, f->c->set->input, CONNECTION_READ_SIZE);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n < 0 ? -errno : -EIO;
+		pipe->used -= (size_t)n;
+		r = connection_restore_output(f->c, f->waiting, f->c->set->input, (size_t)n);
+	}
+	return r;
+}
+
+int connection_relay_empty(struct ss_connection *c)
+{
+	struct flow up = flow_of(c, UP), down = flow_of(c, DOWN);
+	int r = empty_into_queue(&up);
+
+	return r < 0 ? r : empty_into_queue(&down);
+}
+
+int connection_relay_go_on(struct ss_connection *c)
+{
+	uint16_t flags = connection_leg(c)->flags;
+	int r = ss_join(c);
+
+	connection_leg(c)->flags |= flags;
+	return r;
+}

@@ -285,7 +285,8 @@ static void prepare(struct ss_connection *c)
 {
 	if (!(c->flags & (OPENED | FAILED)))
 		join(c);
-	if (c->flags & HEADER)
+	if (c->flags &
+	    (HEADER | JOINED)) /* joined in there: its next turn is connection-relay.c's */
 		return;
 	if (c->source.events & LOOP_EXPIRED)
 		connection_expired(c);

@@ -87,12 +87,12 @@ unsigned connection_set_stuck(struct connection_set *set);
 void connection_set_freeze(struct connection_set *set, struct frozen *frozen);
 
 /*
- * The reverse of it, in this process or another: takes over `fd` and gives the connection to `set`.
- * From any thread. 0, or -errno, and then `fd` is the caller's: -EOPNOTSUPP where the handler takes
- * no such state over.
+ * The reverse of it, in this process or another: takes over the one or two descriptors and gives
+ * the connection to `set`. From any thread. 0, or -errno, and then they are the caller's:
+ * -EOPNOTSUPP where the handler takes no such state over.
  */
 int connection_thaw(struct connection_set *set, struct service *service,
-		    const struct handover_record *record, int fd);
+		    const struct handover_record *record, const int fds[2]);
 
 /* New connections get ids above this one. */
 void connection_ids_from(uint64_t id);

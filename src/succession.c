@@ -164,15 +164,15 @@ static void take_one(struct succession *succession, const struct handover_in *in
 	struct service *service = find(succession, in, record);
 	int r = service ? 0 : -EPROTO;
 
-	if (fds[0] < 0) {
+	if (fds[0] < 0 || (record->n_fds == 2 && fds[1] < 0)) {
 		counts->gone++;
 	} else {
 		if (r == 0)
 			r = connection_thaw(workers_quietest(succession->workers), service, record,
-					    fds[0]);
+					    fds);
 		if (r == 0) {
 			connection_ids_from(record->id);
-			steal_fd(&fds[0]);
+			fds[0] = fds[1] = -1;
 			counts->taken++;
 		} else {
 			counts->refused++;
@@ -269,10 +269,11 @@ static int give_those_of(struct succession *succession, unsigned worker)
 	const int *fd = frozen->count ? (const int *)buffer_bytes(frozen->fds) : NULL;
 	int r = 0;
 
-	for (unsigned i = 0; i < frozen->count && r == 0; i++, fd++) {
+	for (unsigned i = 0; i < frozen->count && r == 0; i++) {
 		const struct handover_record *next = (const void *)record;
 		r = handover_add(succession->out, next, fd);
 		record += next->size;
+		fd += next->n_fds;
 	}
 	return r;
 }
@@ -291,12 +292,14 @@ static int give_all(struct succession *succession)
 }
 
 static void take_back_one(struct succession *succession, const struct handover_record *record,
-			  int fd)
+			  const int *fds)
 {
 	struct service *service = &succession->services->list[record->service];
 
-	if (connection_thaw(workers_quietest(succession->workers), service, record, fd) < 0)
-		close_fd(fd);
+	if (connection_thaw(workers_quietest(succession->workers), service, record, fds) == 0)
+		return;
+	for (unsigned i = 0; i < record->n_fds; i++)
+		close_fd(fds[i]);
 }
 
 static void take_back(struct succession *succession)
@@ -304,11 +307,12 @@ static void take_back(struct succession *succession)
 	for (unsigned i = 0; i < succession->workers->count; i++) {
 		struct frozen *frozen = workers_frozen(succession->workers, i);
 		const unsigned char *record = frozen->count ? buffer_bytes(frozen->records) : NULL;
+		const int *fd = frozen->count ? (const int *)buffer_bytes(frozen->fds) : NULL;
 		for (unsigned k = 0; k < frozen->count; k++) {
 			const struct handover_record *next = (const void *)record;
-			take_back_one(succession, next,
-				      ((const int *)buffer_bytes(frozen->fds))[k]);
+			take_back_one(succession, next, fd);
 			record += next->size;
+			fd += next->n_fds;
 		}
 		frozen_deinit(frozen);
 	}

@@ -7,7 +7,7 @@
 # shellcheck source=tests/lib.sh
 . "${top_srcdir:-.}/tests/lib.sh"
 require socat ss
-plan 51
+plan 62
 
 keep=$top_builddir/tests/keep-systemd
 load=$top_builddir/src/simple-client
@@ -205,4 +205,32 @@ END
 check 'a restart with another handler' restarted
 check 'closes them' clients_end
 check 'which is said' logged '10 connections were not taken over and are closed: .*handler'
+finish 'it stops'
+
+# ---- pairs
+
+socat -t 60 "UNIX-LISTEN:$work/back,fork,backlog=1024" EXEC:cat 2>/dev/null &
+back=$!
+trap '[ -z "$keep_pid" ] || kill "$keep_pid"; kill "$back"; cleanup' EXIT
+check 'there is a back end' wait_for 10 test -S "$work/back"
+config <<END
+sockets = ( { name = "echo"; handler = "forward"; log: { connections = false; };
+              settings: { target = "$work/back"; }; } );
+END
+begin
+check 'forwarded connections are open' clients_start "127.0.0.1:$port" idle 50
+check 'a restart' restarted
+check 'another one' restarted
+check 'they live, and each byte is right' clients_end
+check 'some are stuck, with bytes in pipes and queues' clients_start "127.0.0.1:$port" slow 5
+check 'a restart in the middle of that' restarted
+check 'each byte arrives, once' clients_end
+"$client" --timeout 60 "127.0.0.1:$port" random 40 >"$work/random" 2>&1 &
+random=$!
+ok_restarts=0
+for _ in 1 2 3 4 5; do
+	restarted && ok_restarts=$((ok_restarts + 1))
+done
+is 'five restarts under 40 that talk and half-close' "$ok_restarts" 5
+check 'each of their bytes is right' wait "$random"
 finish 'it stops'

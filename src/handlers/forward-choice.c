@@ -210,6 +210,18 @@ struct forward_backend *forward_choice_take(struct forward_choice *choice,
 	return backend;
 }
 
+struct forward_backend *forward_choice_adopt(struct forward_choice *choice,
+					     const struct forward_address *address)
+{
+	struct forward_backend *backend = NULL;
+
+	pthread_mutex_lock(&choice->lock);
+	if (get_backend(choice, address, &backend) == 0)
+		backend->connections++;
+	pthread_mutex_unlock(&choice->lock);
+	return backend;
+}
+
 void forward_choice_give_back(struct forward_choice *choice, struct forward_backend *backend,
 			      bool stalled)
 {

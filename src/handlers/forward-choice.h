@@ -69,6 +69,9 @@ int forward_choice_set(struct forward_choice *choice, size_t target,
 struct forward_backend *forward_choice_take(struct forward_choice *choice,
 					    enum forward_balance balance,
 					    struct forward_tries *tries, int64_t now);
+/* One of this address, in the list or not, that a connection has from another process; or NULL. */
+struct forward_backend *forward_choice_adopt(struct forward_choice *choice,
+					     const struct forward_address *address);
 void forward_choice_give_back(struct forward_choice *choice, struct forward_backend *backend,
 			      bool stalled);
 

@@ -356,6 +356,38 @@ static void forward_close(struct ss_connection *connection, enum ss_reason reaso
 	ss_set_state(connection, NULL);
 }
 
+/* --- a restart: what a pair needs of its back end is the address */
+
+static int forward_freeze(struct ss_connection *connection, void *state, size_t size,
+			  size_t *ret_length)
+{
+	struct forward_backend *backend = backend_of(connection);
+
+	(void)size;
+	memcpy(state, &backend->address, sizeof(backend->address));
+	*ret_length = sizeof(backend->address);
+	forward_choice_give_back(forward_of(connection)->choice, backend, false);
+	ss_set_state(connection, NULL);
+	return 0;
+}
+
+static int forward_thaw(struct ss_connection *connection, const void *state, size_t length)
+{
+	struct forward_address address;
+
+	if (length != sizeof(address))
+		return -EINVAL;
+	memcpy(&address, state, sizeof(address));
+	if (address.length > sizeof(address) - offsetof(struct forward_address, any))
+		return -EINVAL;
+	struct forward_backend *backend = forward_choice_adopt(forward_of(connection)->choice,
+							       &address);
+	if (!backend)
+		return -ENOBUFS;
+	ss_set_state(connection, backend);
+	return 0;
+}
+
 /* Required of every handler; what is paused and then joined has none. */
 static size_t forward_data(struct ss_connection *connection, const void *bytes, size_t length)
 {
@@ -383,4 +415,6 @@ const struct ss_handler forward_handler = {
 	.close = forward_close,
 	.connected = forward_connected,
 	.target = forward_target,
+	.freeze = forward_freeze,
+	.thaw = forward_thaw,
 };

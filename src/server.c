@@ -128,22 +128,28 @@ static void notify_status(struct server *server, const char *state)
 	activation_notify("%sSTATUS=%s", state, status_format(text, &status));
 }
 
-/* Armed where the counts are looked at; they are, soon after the last connection has ended. */
+/* From now on, if there is no connection, and as long as nobody touches the workers. */
 static void watch_idle(struct server *server)
 {
 	int idle_ms = server->settings->idle_exit_ms;
 
-	if (idle_ms && server->phase == SERVING && workers_connections(&server->workers) == 0)
+	if (idle_ms && server->phase == SERVING)
 		loop_arm(&server->loop, &server->idle, idle_ms);
 }
 
-/* A connection may be on its way in: nobody accepts any more, and then there is a last look. */
+/*
+ * Whoever touched the workers since the first may have been the last one, a moment ago: then the
+ * time begins anew. A connection may be on its way in: nobody accepts any more, and then there is a
+ * last look.
+ */
 static void on_idle_due(struct loop *loop, struct loop_source *source)
 {
 	struct server *server = container_of(source, struct server, idle);
 
 	loop_disarm(loop, source);
-	if (server->phase == SERVING && workers_connections(&server->workers) == 0)
+	if (workers_untouch(&server->workers))
+		watch_idle(server);
+	else if (server->phase == SERVING && workers_connections(&server->workers) == 0)
 		workers_pause(&server->workers);
 }
 
@@ -181,7 +187,7 @@ static void on_paused(struct workers *workers)
 	server->phase = DRAINING;
 	notify_status(server, "STOPPING=1\n");
 	journal_log(JOURNAL_STOPPING, LOG_INFO, NULL,
-		    "stopping: there was no connection for %.1f s; the next one starts it again",
+		    "stopping: there was no connection for %g s; the next one starts it again",
 		    server->settings->idle_exit_ms / 1000.0);
 	workers_drain(workers);
 }
@@ -203,8 +209,7 @@ static void on_touched(struct workers *workers)
 	struct server *server = workers->owner;
 	int64_t wait = server->status_sent + STATUS_INTERVAL_MS - server->loop.now;
 
-	loop_disarm(&server->loop, &server->idle);
-
+	watch_idle(server);
 	loop_arm(&server->loop, &server->status, wait > 0 ? wait : 0);
 }
 

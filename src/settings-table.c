@@ -78,7 +78,7 @@ const struct settings_row settings_table[] = {
 	  .help = "threads that serve connections; 0: one for each CPU of the process" },
 	{ IN_FILE("drain_timeout", drain_ms), .rule = SECONDS(0, 3600 * 1000), .initial = 5000,
 	  .help = "how long connections may go on after a stop was asked for" },
-	{ IN_FILE("idle_exit", idle_exit_ms), .rule = TIMEOUT,
+	{ IN_FILE("idle_exit", idle_exit_ms), .rule = BUDGET(TIMEOUT_MAX_MS),
 	  .help = "leave when there was no connection for so long; the next one starts the service again; 0: never" },
 	{ IN_FILE("max_connections", max_connections), .rule = INTEGER(0, COUNT_MAX, ""),
 	  .help = "connections at once, of all sockets; 0: what the limit of open files allows" },

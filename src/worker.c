@@ -494,9 +494,9 @@ void workers_stop(struct workers *workers)
 	}
 }
 
-void workers_untouch(struct workers *workers)
+bool workers_untouch(struct workers *workers)
 {
-	atomic_store(&workers->touched, false);
+	return atomic_exchange(&workers->touched, false);
 }
 
 int64_t workers_counter(const struct workers *workers, const struct service *service,

@@ -101,8 +101,8 @@ void workers_abort(struct workers *workers);
 void workers_stop(struct workers *workers);
 void workers_deinit(struct workers *workers);
 
-/* Asks for another `touched` at the next connection that comes or goes. */
-void workers_untouch(struct workers *workers);
+/* Asks for another `touched` at the next connection that comes or goes; whether one did. */
+bool workers_untouch(struct workers *workers);
 
 /* The sum of a counter of a service. */
 int64_t workers_counter(const struct workers *workers, const struct service *service,

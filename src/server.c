@@ -35,6 +35,8 @@
 #define CUT_AFTER_MS       1000 /* beyond the longest lingering close */
 #define GIVE_UP_AFTER_MS   5000 /* on what does not return */
 #define LOOK_MS            1000
+#define COUNTDOWN_MS       1000
+#define EXTEND_MS          5000 /* of the end, which systemd cuts short after so long a silence */
 
 enum phase { STARTING, SERVING, HANDING_OVER, DRAINING, FINISHING, ABORTING };
 
@@ -46,10 +48,11 @@ struct server {
 	struct pool pool;
 	struct succession succession;
 	struct loop_source signals;
-	struct loop_source status;   /* a timer: STATUS= is due */
-	struct loop_source deadline; /* a timer: the next step of the end is due */
-	struct loop_source idle;     /* a timer, while there is no connection: to leave */
-	struct loop_source jobs;     /* a timer, while the pool has work: for jobs that are stuck */
+	struct loop_source status;    /* a timer: STATUS= is due */
+	struct loop_source deadline;  /* a timer: the next step of the end is due */
+	struct loop_source countdown; /* a timer: until then, to say how long */
+	struct loop_source idle;      /* a timer, while there is no connection: to leave */
+	struct loop_source jobs; /* a timer, while the pool has work: for jobs that are stuck */
 	struct loop_source callbacks; /* a timer, while modules have work: for callbacks that are */
 	struct loop_message on_callback;
 	int64_t status_sent; /* loop time, ms */
@@ -112,6 +115,16 @@ static bool has_pool(const struct server *server)
 	return server->pool.threads != NULL;
 }
 
+/* Until the next step of the end; -1: there is none. */
+static int seconds_left(const struct server *server)
+{
+	int64_t left_ms = server->deadline.timer.due - server->loop.now;
+
+	if (!timer_armed(&server->deadline.timer))
+		return -1;
+	return left_ms > 0 ? (int)((left_ms + 999) / 1000) : 0;
+}
+
 static void notify_status(struct server *server, const char *state)
 {
 	static const char *const verbs[] = {
@@ -121,6 +134,7 @@ static void notify_status(struct server *server, const char *state)
 	struct status status = { .verb = verbs[server->phase],
 				 .services = &server->setup.services,
 				 .n_sockets = server->setup.listeners.count,
+				 .left_s = seconds_left(server),
 				 .workers = &server->workers,
 				 .pool = has_pool(server) ? &server->pool : NULL };
 	char text[STATUS_MAX];
@@ -255,40 +269,52 @@ static void on_drained(struct workers *workers)
 	loop_stop(&server->loop);
 }
 
-static int64_t longest_end_ms(const struct server *server)
+/*
+ * The file decides how long the end takes, and systemd waits for that long, whatever
+ * TimeoutStopSec= is: it is asked in small steps, so that it soon sees to a process that does not
+ * take them.
+ */
+static void count_down(struct server *server, const char *state)
 {
-	return (int64_t)server->settings->drain_ms + longest_linger_ms(server) + CUT_AFTER_MS;
+	char extended[80];
+
+	snprintf(extended, sizeof(extended), "%sEXTEND_TIMEOUT_USEC=%d\n", state, EXTEND_MS * 1000);
+	notify_status(server, extended);
+	loop_arm(&server->loop, &server->countdown, COUNTDOWN_MS);
 }
 
-/* The file decides how long it takes; systemd waits for that long, whatever TimeoutStopSec= is. */
-static void notify_stopping(struct server *server)
+static void on_countdown_due(struct loop *loop, struct loop_source *source)
 {
-	int64_t most_ms = longest_end_ms(server) + GIVE_UP_AFTER_MS + CUT_AFTER_MS;
-	char state[80];
-
-	snprintf(state, sizeof(state), "STOPPING=1\nEXTEND_TIMEOUT_USEC=%lld\n",
-		 (long long)most_ms * 1000);
-	notify_status(server, state);
+	loop_disarm(loop, source);
+	count_down(container_of(source, struct server, countdown), "");
 }
 
 static void begin_drain(struct server *server)
 {
 	server->phase = DRAINING;
 	succession_end(&server->succession);
-	notify_stopping(server);
+	loop_arm(&server->loop, &server->deadline, server->settings->drain_ms);
+	count_down(server, "STOPPING=1\n");
 	journal_log(
 		JOURNAL_STOPPING, LOG_INFO, NULL,
 		"stopping: %u connections have %.1f s to end; a second signal ends them at once",
 		workers_connections(&server->workers), server->settings->drain_ms / 1000.0);
 	workers_drain(&server->workers);
-	loop_arm(&server->loop, &server->deadline, server->settings->drain_ms);
+}
+
+static void begin_finish(struct server *server)
+{
+	server->phase = FINISHING;
+	loop_arm(&server->loop, &server->deadline, longest_linger_ms(server) + CUT_AFTER_MS);
+	count_down(server, "");
+	workers_finish(&server->workers);
 }
 
 /* The next process goes on with the connections. */
 static void begin_handing_over(struct server *server)
 {
 	server->phase = HANDING_OVER;
-	notify_stopping(server);
+	count_down(server, "STOPPING=1\n");
 	journal_log(JOURNAL_STOPPING, LOG_INFO, NULL,
 		    "restarting: %u connections go to the next process",
 		    workers_connections(&server->workers));
@@ -308,8 +334,9 @@ static void on_handed_over(struct succession *succession, int error)
 static void begin_abort(struct server *server)
 {
 	server->phase = ABORTING;
-	workers_abort(&server->workers);
 	loop_arm(&server->loop, &server->deadline, GIVE_UP_AFTER_MS);
+	count_down(server, "");
+	workers_abort(&server->workers);
 }
 
 /*
@@ -332,15 +359,12 @@ static void on_deadline(struct loop *loop, struct loop_source *source)
 	struct server *server = container_of(source, struct server, deadline);
 
 	loop_disarm(loop, source);
-	if (server->phase == DRAINING) {
-		server->phase = FINISHING;
-		workers_finish(&server->workers);
-		loop_arm(loop, source, longest_linger_ms(server) + CUT_AFTER_MS);
-	} else if (server->phase == FINISHING) {
+	if (server->phase == DRAINING)
+		begin_finish(server);
+	else if (server->phase == FINISHING)
 		begin_abort(server);
-	} else {
+	else
 		leave_behind(server);
-	}
 }
 
 static void on_signal(struct loop *loop, struct loop_source *source)
@@ -465,6 +489,7 @@ static enum server_exit serve(struct server *server, int signal_fd)
 	loop_source_init(&server->signals, signal_fd, on_signal);
 	loop_source_init(&server->status, -1, on_status_due);
 	loop_source_init(&server->deadline, -1, on_deadline);
+	loop_source_init(&server->countdown, -1, on_countdown_due);
 	loop_source_init(&server->idle, -1, on_idle_due);
 	loop_source_init(&server->jobs, -1, on_jobs_due);
 	loop_source_init(&server->callbacks, -1, on_callbacks_due);

@@ -45,11 +45,12 @@ static uint64_t turned_away(const struct services *services)
 
 static void add_connections(struct line *line, const struct status *status)
 {
-	add(line,
-	    "%s: %u connections open of at most %u, %llu accepted and %llu turned away since the "
-	    "start; %zu sockets, %u workers",
-	    status->verb, workers_connections(status->workers),
-	    status->services->capacity->max_connections,
+	add(line, "%s: %u connections open", status->verb, workers_connections(status->workers));
+	if (status->left_s >= 0)
+		add(line, ", %d s left;", status->left_s);
+	else
+		add(line, " of at most %u,", status->services->capacity->max_connections);
+	add(line, " %llu accepted and %llu turned away since the start; %zu sockets, %u workers",
 	    (unsigned long long)status_accepted(status->services),
 	    (unsigned long long)turned_away(status->services), status->n_sockets,
 	    status->workers->count);

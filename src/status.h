@@ -19,6 +19,7 @@ struct status {
 	const char *verb; /* "Serving", ... */
 	const struct services *services;
 	size_t n_sockets;
+	int left_s; /* until the next step of the end; -1: it does not end */
 	const struct workers *workers;
 	struct pool *pool; /* NULL: there is none */
 };

@@ -7,7 +7,7 @@
 # shellcheck source=tests/lib.sh
 . "${top_srcdir:-.}/tests/lib.sh"
 require nc ss
-plan 25
+plan 28
 
 config <<END
 drain_timeout = 1.0;
@@ -60,6 +60,12 @@ clients_start "$TARGET_echo" slow 2
 kill -TERM "$DAEMON_PID"
 check 'the first SIGTERM begins a drain of an hour' wait_for 10 notified '^STOPPING=1$'
 check 'during which the server lives' kill -0 "$DAEMON_PID"
+check 'and counts down' wait_for 10 notified '^STATUS=Stopping: 2 connections open, 359[0-8] s left;'
+like 'while it asks systemd for time' "$NOTIFY_LOG" '^EXTEND_TIMEOUT_USEC=5000000$'
+extended() {
+	[ "$(grep -c '^EXTEND_TIMEOUT_USEC=5000000$' "$NOTIFY_LOG")" -ge "$1" ]
+}
+check 'again and again' wait_for 10 extended 3
 if nc -z 127.0.0.1 "$PORT_echo"; then ok 'and new connections wait for the next server'
 else not_ok 'and new connections wait for the next server'; fi
 kill -TERM "$DAEMON_PID"

@@ -53,7 +53,7 @@ add_drop_in simple-server.service <<-END
 	[Service]
 	TimeoutStopSec=1s
 END
-drain_for 2.0
+drain_for 7.0 # longer than what the service asks for at once
 connect
 ok "once more a client stays" echoes "I stay"
 ok "the stop takes longer than TimeoutStopSec=" systemctl --quiet stop simple-server.service

@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -23,6 +24,8 @@
 
 #include "activation.h"
 #include "util.h"
+
+#define WATCHDOG_MIN_MS 16 /* nobody means less, and half of it has to be a time */
 
 static const char *variable(char out[REPORT_ESCAPED_MAX], const char *name)
 {
@@ -199,6 +202,18 @@ int activation_barrier(int timeout_ms)
 	struct pollfd end = { .fd = ours };
 	int n = poll(&end, 1, timeout_ms);
 	return n > 0 ? 0 : n == 0 ? -ETIMEDOUT : -errno;
+}
+
+int activation_take_watchdog(void)
+{
+	uint64_t us;
+	int r = sd_watchdog_enabled(1, &us);
+
+	if (r <= 0)
+		return r;
+	if (us >= INT_MAX * UINT64_C(1000))
+		return INT_MAX;
+	return us > WATCHDOG_MIN_MS * 1000 ? (int)(us / 1000) : WATCHDOG_MIN_MS;
 }
 
 /* $JOURNAL_STREAM names the device and inode of the stream that systemd connected

@@ -57,6 +57,12 @@ void activation_unstore(const char *name);
 /* Waits until systemd has done what it was told; 0, -ETIMEDOUT or another -errno. */
 int activation_barrier(int timeout_ms);
 
+/*
+ * WatchdogSec= of the unit, in ms: systemd wants WATCHDOG=1 at least so often. 0: it does not watch
+ * over this process; -errno: the environment is wrong. It is taken out of the environment.
+ */
+int activation_take_watchdog(void);
+
 /* Whether stderr is connected to the journal, so that entries should go there natively. */
 bool activation_has_journal(void);
 

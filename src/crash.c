@@ -4,14 +4,20 @@
  * with locks held and the heap broken: it looks at the note of the thread, at constants and at what
  * the kernel says, and calls system calls alone.
  *
+ * The notes of other threads are read without asking them: a note that changes meanwhile is a wrong
+ * line, but a line, since all of its strings outlive it. There are too many threads to name more
+ * than the first.
+ *
  * A note is read by the thread that wrote it. The compiler has to have stored it before it calls a
  * function that it cannot see into, such as a callback.
  */
 #include "crash.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -20,7 +26,8 @@
 #include "util.h"
 
 #define HANDLER_STACK 16384 /* for the handler, beyond what the kernel puts there */
-#define PATIENCE_MS   1000  /* with a reader of stderr that does not read */
+#define THREADS_MAX   256
+#define PATIENCE_MS   1000 /* with a reader of stderr that does not read */
 
 struct line {
 	char text[640];
@@ -36,6 +43,12 @@ static const struct {
 	{ SIGSEGV, "SIGSEGV" }, { SIGBUS, "SIGBUS" },   { SIGFPE, "SIGFPE" },
 	{ SIGILL, "SIGILL" },   { SIGABRT, "SIGABRT" },
 };
+
+/* Free where `place` is NULL. */
+static struct {
+	_Atomic(const struct crash_place *) place;
+	pid_t id;
+} threads[THREADS_MAX];
 
 static _Thread_local void *stack;
 static const char *prefix = "simple-server: ";
@@ -95,6 +108,28 @@ static void put_thread(struct line *line)
 	put(line, name);
 }
 
+/* /proc/self/task/ID/comm; where that cannot be read, the number. */
+static void put_name_of(struct line *line, pid_t id)
+{
+	struct line path = { .length = 0 };
+	char name[16];
+
+	put(&path, "/proc/self/task/");
+	put_number(&path, (uint64_t)id, 10);
+	put(&path, "/comm");
+	path.text[path.length] = '\0';
+	int fd = open(path.text, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : read(fd, name, sizeof(name));
+	close_fd(fd);
+	put(line, "thread ");
+	if (n > 0) {
+		name[n - 1] = '\0'; /* the newline */
+		put(line, name);
+	} else {
+		put_number(line, (uint64_t)id, 10);
+	}
+}
+
 /* Where the kernel says it was: not of abort() and kill(2), nor of an address it does not know. */
 static void put_address(struct line *line, const siginfo_t *info)
 {
@@ -105,12 +140,29 @@ static void put_address(struct line *line, const siginfo_t *info)
 }
 
 /* A journald that has stalled must not keep the process from its restart. */
-static void write_out(const struct line *line)
+static bool write_out(const struct line *line)
 {
 	struct pollfd fd = { .fd = STDERR_FILENO, .events = POLLOUT };
 
-	if (poll(&fd, 1, PATIENCE_MS) == 1 && write(STDERR_FILENO, line->text, line->length) < 0)
-		return; /* nobody reads stderr: there is no place left to say so */
+	return poll(&fd, 1, PATIENCE_MS) == 1 &&
+	       write(STDERR_FILENO, line->text, line->length) >= 0;
+}
+
+static void tell_others(void)
+{
+	for (size_t i = 0; i < THREADS_MAX; i++) {
+		const struct crash_place *place = atomic_load(&threads[i].place);
+		struct line line = { .length = 0 };
+		if (!place || place == &crash_place || !place->handler)
+			continue;
+		put(&line, prefix);
+		put_name_of(&line, threads[i].id);
+		put(&line, " is in ");
+		put_handler(&line, place);
+		line.text[line.length++] = '\n';
+		if (!write_out(&line))
+			return;
+	}
 }
 
 /*
@@ -139,7 +191,9 @@ static void on_fault(int number, siginfo_t *info, void *context)
 	put_address(&line, info);
 	put(&line, "; the process ends");
 	line.text[line.length++] = '\n';
-	write_out(&line);
+	/* SI_USER: of kill(2), not of abort(). */
+	if (write_out(&line) && number == SIGABRT && info->si_code == SI_USER)
+		tell_others();
 	take_its_course(number, info);
 }
 
@@ -158,12 +212,33 @@ void crash_install(bool with_prefix)
 		sigaction(faults[i].number, &action, NULL);
 }
 
+static void enter_list(void)
+{
+	const struct crash_place *none;
+
+	for (size_t i = 0; i < THREADS_MAX; i++) {
+		none = NULL;
+		if (!atomic_compare_exchange_strong(&threads[i].place, &none, &crash_place))
+			continue;
+		threads[i].id = gettid();
+		return;
+	}
+}
+
+static void leave_list(void)
+{
+	for (size_t i = 0; i < THREADS_MAX; i++)
+		if (atomic_load(&threads[i].place) == &crash_place)
+			atomic_store(&threads[i].place, NULL);
+}
+
 int crash_enter_thread(void)
 {
 	stack_t alternate = { .ss_size = (size_t)sysconf(_SC_MINSIGSTKSZ) + HANDLER_STACK };
 
 	if (CRASH_BY_SANITIZER)
 		return 0;
+	enter_list();
 	stack = alternate.ss_sp = malloc(alternate.ss_size);
 	if (!stack)
 		return -ENOMEM;
@@ -178,6 +253,7 @@ void crash_leave_thread(void)
 {
 	stack_t none = { .ss_flags = SS_DISABLE };
 
+	leave_list();
 	if (!stack)
 		return;
 	sigaltstack(&none, NULL);

@@ -3,7 +3,9 @@
  * The last words of the process. When a thread gets a signal that means a fault of the program
  * (SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT), one line on stderr names what the thread was doing;
  * then the signal takes its course as if there were no handler: the exit status, the core dump and
- * what systemd makes of them are the same.
+ * what systemd makes of them are the same. A SIGABRT that another process has sent, as systemd does
+ * when its watchdog has had enough, is no fault of the thread that happens to get it: more lines
+ * then say where the others are.
  *
  * Who calls foreign code notes it in crash_place before, and takes the note away after; it belongs
  * to the thread. Main installs the handlers once; each thread that is to survive an overflow of its

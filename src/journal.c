@@ -48,6 +48,7 @@ static struct event_class classes[JOURNAL_EVENTS] = {
 	[JOURNAL_TURNED_AWAY] = { "turned-away", "6cd897e962374467ad53604f3c53f023" },
 	[JOURNAL_OPTION_DIFFERS] = { "option-differs", "5dd7dddd89f840b5ab033d39b03a0c7f" },
 	[JOURNAL_HANDLER] = { "handler", "62fd13c7e66a45a6bcef2adb2eedd7e6" },
+	[JOURNAL_WATCHDOG] = { "watchdog", "f774c44fb4d74965a7f5d536b2edee18" },
 	[JOURNAL_SUPPRESSED] = { "suppressed", "bb15c88566c44b2182052b21ff78ea86" },
 	[JOURNAL_ERROR] = { "error", "bf08c2a1f22d461aa282376952b59dc2" },
 };
@@ -57,6 +58,8 @@ static struct {
 	pthread_cond_t changed;
 	pthread_t thread;
 	bool running, stopping;
+	bool writing;     /* the thread is at it, for as long as that takes */
+	int64_t since_ms; /* when the thread last took an entry, or found that there are some */
 	journal_send_fn *send;
 	unsigned first, count; /* of the ring */
 	struct record ring[RING_SIZE];
@@ -157,6 +160,14 @@ static void copy(char *to, size_t size, const char *from)
 		snprintf(to, size, "%s", from);
 }
 
+static int64_t now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+	return now.tv_sec * INT64_C(1000) + now.tv_nsec / 1000000;
+}
+
 static bool enqueue(const struct record *record)
 {
 	bool fits;
@@ -164,6 +175,8 @@ static bool enqueue(const struct record *record)
 	pthread_mutex_lock(&journal.lock);
 	fits = journal.count < RING_SIZE;
 	if (fits) {
+		if (journal.count == 0)
+			journal.since_ms = now_ms();
 		journal.ring[(journal.first + journal.count) % RING_SIZE] = *record;
 		journal.count++;
 		pthread_cond_signal(&journal.changed);
@@ -202,10 +215,7 @@ void journal_log(enum journal_event event, int priority, const struct journal_fi
 
 static int64_t now_s(void)
 {
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-	return now.tv_sec;
+	return now_ms() / 1000;
 }
 
 /* Wakes the thread when the first entry is left out: it will have to tell the count. */
@@ -234,6 +244,15 @@ bool journal_admit(enum journal_event event)
 	}
 	leave_out(class);
 	return false;
+}
+
+bool journal_moves(int64_t patience_ms)
+{
+	pthread_mutex_lock(&journal.lock);
+	bool moves = !journal.running || journal.count == 0 || journal.writing ||
+		     now_ms() - journal.since_ms <= patience_ms;
+	pthread_mutex_unlock(&journal.lock);
+	return moves;
 }
 
 static bool any_left_out(void)
@@ -290,6 +309,7 @@ static void *journal_thread(void *unused)
 			journal.first = (journal.first + 1) % RING_SIZE;
 			journal.count--;
 		}
+		journal.writing = true;
 		pthread_mutex_unlock(&journal.lock);
 		if (taken)
 			emit(&record);
@@ -298,6 +318,8 @@ static void *journal_thread(void *unused)
 			told = now_s();
 		}
 		pthread_mutex_lock(&journal.lock);
+		journal.writing = false;
+		journal.since_ms = now_ms();
 	}
 	pthread_mutex_unlock(&journal.lock);
 	tell_left_out();

@@ -28,6 +28,7 @@ enum journal_event {
 	JOURNAL_TURNED_AWAY,
 	JOURNAL_OPTION_DIFFERS,
 	JOURNAL_HANDLER,
+	JOURNAL_WATCHDOG,
 	JOURNAL_SUPPRESSED,
 	JOURNAL_ERROR,
 	JOURNAL_EVENTS,
@@ -60,6 +61,12 @@ void journal_stop(void);
 /* `priority` as in syslog(3). `fields` may be NULL. */
 void journal_log(enum journal_event event, int priority, const struct journal_fields *fields,
 		 const char *format, ...) __attribute__((format(printf, 4, 5)));
+
+/*
+ * false: entries have waited for longer than `patience_ms` and the thread is not even trying to
+ * write one. That it cannot get rid of one, because nobody reads, is the reader's affair.
+ */
+bool journal_moves(int64_t patience_ms);
 
 /*
  * Whether an entry of this event is within its rate; if not, it is counted as left out. For callers

@@ -264,6 +264,21 @@ bool pool_look(struct pool *pool, int64_t budget_ns)
 	return busy;
 }
 
+bool pool_moves(struct pool *pool, int64_t patience_ns)
+{
+	bool moves = true;
+
+	if (!pool->threads)
+		return true;
+	pthread_mutex_lock(&pool->lock);
+	if (!list_empty(&pool->queue) && pool->counts.running < pool->counts.threads) {
+		struct pool_job *oldest = container_of(pool->queue.next, struct pool_job, link);
+		moves = now_ns() - oldest->queued_ns <= patience_ns;
+	}
+	pthread_mutex_unlock(&pool->lock);
+	return moves;
+}
+
 void pool_counts(struct pool *pool, struct pool_counts *ret)
 {
 	if (!pool->threads) {

@@ -85,6 +85,12 @@ void pool_stop(struct pool *pool);
  */
 bool pool_look(struct pool *pool, int64_t budget_ns);
 
+/*
+ * false: a job has waited for longer than `patience_ns` although a thread is free to take it. That
+ * all of them are at work for long says nothing: see watchdog.h. Main's thread.
+ */
+bool pool_moves(struct pool *pool, int64_t patience_ns);
+
 /* What the pool does at this moment, and what it has done. From where pool_submit() may come. */
 void pool_counts(struct pool *pool, struct pool_counts *ret);
 

@@ -29,6 +29,7 @@
 #include "status.h"
 #include "succession.h"
 #include "util.h"
+#include "watchdog.h"
 #include "worker.h"
 
 #define STATUS_INTERVAL_MS 5000
@@ -47,6 +48,8 @@ struct server {
 	struct workers workers;
 	struct pool pool;
 	struct succession succession;
+	struct watchdog watchdog;
+	int watchdog_ms; /* WatchdogSec=; 0: none */
 	struct loop_source signals;
 	struct loop_source status;    /* a timer: STATUS= is due */
 	struct loop_source deadline;  /* a timer: the next step of the end is due */
@@ -241,6 +244,8 @@ static void on_ready(struct workers *workers)
 	succession_take(&server->succession, server->setup.handed, server->setup.n_handed);
 	setup_drop_handed(&server->setup);
 	notify_status(server, "READY=1\n");
+	watchdog_start(&server->watchdog, server->watchdog_ms, &server->loop, &server->workers,
+		       &server->pool);
 	watch_idle(server);
 	for (size_t i = 0; i < server->setup.listeners.count; i++) {
 		const struct listener *listener = &server->setup.listeners.list[i];
@@ -260,6 +265,13 @@ static void on_frozen(struct workers *workers, unsigned left)
 
 	if (server->phase == HANDING_OVER)
 		succession_frozen(&server->succession, left);
+}
+
+static void on_answered(struct workers *workers)
+{
+	struct server *server = workers->owner;
+
+	watchdog_answered(&server->watchdog);
 }
 
 static void on_drained(struct workers *workers)
@@ -461,11 +473,14 @@ static int start_pool(struct server *server)
 
 static int start(struct server *server)
 {
-	static const struct workers_events events = { .ready = on_ready,
-						      .touched = on_touched,
-						      .paused = on_paused,
-						      .frozen = on_frozen,
-						      .drained = on_drained };
+	static const struct workers_events events = {
+		.ready = on_ready,
+		.touched = on_touched,
+		.paused = on_paused,
+		.frozen = on_frozen,
+		.drained = on_drained,
+		.answered = on_answered,
+	};
 
 	int r = loop_init(&server->loop);
 	if (r == 0)
@@ -533,6 +548,10 @@ enum server_exit server_run(const struct setup_options *options)
 	int notify = activation_open_notify();
 	if (notify < 0)
 		report_add(&report, "NOTIFY_SOCKET: %s", strerror(-notify));
+	server.watchdog_ms = activation_take_watchdog();
+	if (server.watchdog_ms < 0)
+		report_add(&report, "WATCHDOG_USEC, WATCHDOG_PID: %s",
+			   strerror(-server.watchdog_ms));
 	if (!report.n_lines && !server.setup.has_sockets)
 		report_add(&report,
 			   "no sockets were passed: this is started by systemd; use "

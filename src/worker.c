@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -30,6 +31,7 @@ enum order {
 	ORDER_FINISH,
 	ORDER_ABORT,
 	ORDER_ROOM,
+	ORDER_ANSWER,
 	ORDER_STOP,
 	ORDERS
 };
@@ -42,9 +44,11 @@ struct worker {
 	struct acceptor *acceptors;
 	size_t n_acceptors; /* that accept */
 	pthread_t thread;
+	const struct crash_place *place; /* its thread's, from the hello on */
 	bool started, quiet, draining, failed;
 	unsigned left; /* connections that could not be frozen */
 	struct frozen frozen;
+	bool silent; /* main's: it owes an answer */
 	struct loop_message orders[ORDERS];
 	struct loop_message answers[ORDERS];
 };
@@ -224,6 +228,12 @@ static void on_abort(struct loop *loop, struct loop_message *message)
 	connection_set_abort(&container_of(message, struct worker, orders[ORDER_ABORT])->set);
 }
 
+static void on_answer(struct loop *loop, struct loop_message *message)
+{
+	(void)loop;
+	post_answer(container_of(message, struct worker, orders[ORDER_ANSWER]), ORDER_ANSWER);
+}
+
 static void on_stop(struct loop *loop, struct loop_message *message)
 {
 	(void)message;
@@ -293,6 +303,17 @@ static void on_drain_answer(struct loop *loop, struct loop_message *message)
 		workers->events->drained(workers);
 }
 
+static void on_answer_answer(struct loop *loop, struct loop_message *message)
+{
+	struct worker *worker = container_of(message, struct worker, answers[ORDER_ANSWER]);
+	struct workers *workers = worker->workers;
+
+	(void)loop;
+	worker->silent = false;
+	if (--workers->silent == 0)
+		workers->events->answered(workers);
+}
+
 static void on_touched(struct loop *loop, struct loop_message *message)
 {
 	struct workers *workers = container_of(message, struct workers, on_touched);
@@ -317,11 +338,13 @@ static int worker_init(struct worker *worker, struct workers *workers, unsigned 
 			    [ORDER_FINISH].deliver = on_finish,
 			    [ORDER_ABORT].deliver = on_abort,
 			    [ORDER_ROOM].deliver = on_room,
+			    [ORDER_ANSWER].deliver = on_answer,
 			    [ORDER_STOP].deliver = on_stop },
 		.answers = { [ORDER_HELLO].deliver = on_hello_answer,
 			     [ORDER_ACCEPT].deliver = on_accept_answer,
 			     [ORDER_QUIET].deliver = on_quiet_answer,
 			     [ORDER_FREEZE].deliver = on_freeze_answer,
+			     [ORDER_ANSWER].deliver = on_answer_answer,
 			     [ORDER_DRAIN].deliver = on_drain_answer },
 	};
 	int r = loop_init(&worker->loop);
@@ -380,6 +403,7 @@ static void *worker_thread(void *argument)
 	struct worker *worker = argument;
 	struct connection_set *set = &worker->set;
 
+	worker->place = &crash_place;
 	connection_set_enter(set);
 	guard_enter_thread();
 	worker->failed = crash_enter_thread() < 0 || places_start(set->places, set->n_places) < 0;
@@ -492,6 +516,31 @@ void workers_stop(struct workers *workers)
 		pthread_join(worker->thread, NULL);
 		worker->started = false;
 	}
+}
+
+void workers_ask(struct workers *workers)
+{
+	workers->silent = workers->count;
+	for (unsigned i = 0; i < workers->count; i++)
+		workers->list[i].silent = true;
+	order_all(workers, ORDER_ANSWER);
+}
+
+unsigned workers_silent(const struct workers *workers, unsigned index)
+{
+	while (index < workers->count && !workers->list[index].silent)
+		index++;
+	return index;
+}
+
+struct crash_place workers_place(const struct workers *workers, unsigned index)
+{
+	return *workers->list[index].place;
+}
+
+void workers_abort_thread(const struct workers *workers, unsigned index)
+{
+	pthread_kill(workers->list[index].thread, SIGABRT);
 }
 
 bool workers_untouch(struct workers *workers)

@@ -19,6 +19,7 @@
 #include "pool.h"
 
 struct worker;
+struct crash_place;
 
 struct workers {
 	struct worker *list; /* in memory that the keeper shares */
@@ -31,7 +32,8 @@ struct workers {
 	unsigned left; /* connections, of the answers to that so far */
 	enum { WORKERS_ACCEPT, WORKERS_PAUSING, WORKERS_PAUSED, WORKERS_DRAINING } state;
 	unsigned greeted, ready, quiet, frozen, drained; /* workers that have answered so */
-	bool failed; /* worker_start() of a handler, in any of them */
+	unsigned silent; /* workers that owe the answer to workers_ask() */
+	bool failed;     /* worker_start() of a handler, in any of them */
 	_Atomic bool touched;
 	struct loop_message on_touched;
 };
@@ -48,6 +50,8 @@ struct workers_events {
 	void (*frozen)(struct workers *workers, unsigned left);
 	/* After workers_drain(): the last connection is gone, and the last job. */
 	void (*drained)(struct workers *workers);
+	/* After workers_ask(): every worker has come round to it. */
+	void (*answered)(struct workers *workers);
 };
 
 /*
@@ -100,6 +104,21 @@ void workers_abort(struct workers *workers);
 /* Ends and joins the threads; then workers_deinit() is allowed. */
 void workers_stop(struct workers *workers);
 void workers_deinit(struct workers *workers);
+
+/*
+ * Asks each worker for an answer, which it gives as soon as its loop turns; `answered` follows when
+ * all have. Not again before that.
+ */
+void workers_ask(struct workers *workers);
+
+/* The first worker from `index` on that owes its answer; `count` if there is none. */
+unsigned workers_silent(const struct workers *workers, unsigned index);
+
+/* Which callback of a module it is in; worth something as long as it hangs there. */
+struct crash_place workers_place(const struct workers *workers, unsigned index);
+
+/* SIGABRT for its thread: what hangs is what the last words and the core are about. */
+void workers_abort_thread(const struct workers *workers, unsigned index);
 
 /* Asks for another `touched` at the next connection that comes or goes; whether one did. */
 bool workers_untouch(struct workers *workers);

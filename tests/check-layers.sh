@@ -23,6 +23,7 @@ acceptor
 worker
 status
 succession
+watchdog
 setup
 server
 main

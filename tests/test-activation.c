@@ -5,7 +5,9 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -178,6 +180,35 @@ static void notifies(void **state)
 	assert_int_equal(activation_open_notify(), 0);
 }
 
+static int watchdog_of(const char *usec, const char *pid)
+{
+	setenv("WATCHDOG_USEC", usec, 1);
+	if (pid)
+		setenv("WATCHDOG_PID", pid, 1);
+	else
+		unsetenv("WATCHDOG_PID");
+	int ms = activation_take_watchdog();
+	assert_null(getenv("WATCHDOG_USEC"));
+	assert_null(getenv("WATCHDOG_PID"));
+	return ms;
+}
+
+static void watchdog_is_taken(void **state)
+{
+	char pid[16];
+
+	(void)state;
+	unsetenv("WATCHDOG_USEC");
+	assert_int_equal(activation_take_watchdog(), 0);
+	snprintf(pid, sizeof(pid), "%d", (int)getpid());
+	assert_int_equal(watchdog_of("30000000", NULL), 30000);
+	assert_int_equal(watchdog_of("30000000", pid), 30000);
+	assert_int_equal(watchdog_of("30000000", "1"), 0);
+	assert_int_equal(watchdog_of("30s", NULL), -EINVAL);
+	assert_int_equal(watchdog_of("1", NULL), 16); /* no wait of 0 ms, in a circle */
+	assert_int_equal(watchdog_of("9000000000000000", NULL), INT_MAX);
+}
+
 static void journal_is_known_by_its_stream(void **state)
 {
 	struct stat st;
@@ -208,6 +239,7 @@ int main(void)
 		TEST(closed_descriptor),
 		TEST(wrong_names),
 		TEST(notifies),
+		TEST(watchdog_is_taken),
 		TEST(journal_is_known_by_its_stream),
 	};
 

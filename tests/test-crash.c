@@ -10,6 +10,7 @@
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -311,6 +312,63 @@ static void do_nothing(void)
 {
 }
 
+/* Says where it is, and stays there. */
+static void *stay_in_a_callback(void *entered)
+{
+	crash_enter_thread();
+	crash_place = PLACE;
+	prctl(PR_SET_NAME, "worker-7");
+	sem_post(entered);
+	pause();
+	return NULL;
+}
+
+static void *stay_in_none(void *entered)
+{
+	crash_enter_thread();
+	sem_post(entered);
+	pause();
+	return NULL;
+}
+
+static void start_thread(void *(*stay)(void *entered))
+{
+	pthread_t thread;
+	sem_t entered;
+
+	sem_init(&entered, 0, 0);
+	pthread_create(&thread, NULL, stay, &entered);
+	while (sem_wait(&entered) < 0)
+		;
+}
+
+static void killed_among_threads(void)
+{
+	start_thread(stay_in_none);
+	start_thread(stay_in_a_callback);
+	kill(getpid(), SIGABRT);
+	pause();
+}
+
+static void aborted_among_threads(void)
+{
+	start_thread(stay_in_a_callback);
+	abort();
+}
+
+static void abort_from_outside_names_all_threads(void **state)
+{
+	(void)state;
+	assert_int_equal(crashed(killed_among_threads), SIGABRT);
+	assert_string_equal(output, "simple-server: SIGABRT in thread main-thread; "
+				    "the process ends\n"
+				    "simple-server: thread worker-7 is in data() of handler lines "
+				    "(socket web, connection 7)\n");
+	assert_int_equal(crashed(aborted_among_threads), SIGABRT);
+	assert_string_equal(output,
+			    "simple-server: SIGABRT in thread main-thread; the process ends\n");
+}
+
 /* The second stack is gone with the thread, and with it the line; the signal is not. */
 static void enter_and_leave(void)
 {
@@ -465,6 +523,7 @@ int main(void)
 		cmocka_unit_test(faults_of_the_machine),
 		cmocka_unit_test(overflow_of_the_stack),
 		cmocka_unit_test(notes_belong_to_the_thread),
+		cmocka_unit_test(abort_from_outside_names_all_threads),
 		cmocka_unit_test(threads_enter_and_leave),
 		cmocka_unit_test(several_at_once_have_a_line_each_at_most),
 		cmocka_unit_test(fault_of_the_handler_ends_it_too),

@@ -517,6 +517,40 @@ static void a_job_wakes_one_thread(void **state)
 
 /* Of more threads than fit into the memory that is left, none remains. Sanitizers need all of it.
  */
+/* That all threads are at work for long is nothing; that nobody takes a job is. */
+static void pool_that_works_moves(void **state)
+{
+	struct pool_job running = job_of(wait_at_the_gate, NULL), waiting = running;
+
+	(void)state;
+	start(1);
+	assert_true(pool_moves(&pool, 0));
+	pool_submit(&pool, &running);
+	sem_wait(&entered);
+	pool_submit(&pool, &waiting);
+	assert_true(pool_moves(&pool, -1));
+	sem_post(&gate);
+	sem_post(&gate);
+	wait_until_finished(2);
+}
+
+static void pool_that_lets_a_job_wait_does_not_move(void **state)
+{
+	struct pool_job job = { .queued_ns = 1 };
+	struct pool broken = { .lock = PTHREAD_MUTEX_INITIALIZER,
+			       .threads = (struct pool_thread *)&job,
+			       .counts = { .threads = 2, .running = 1 } };
+
+	(void)state;
+	list_init(&broken.queue);
+	assert_true(pool_moves(&broken, 0));
+	list_add_tail(&broken.queue, &job.link);
+	assert_false(pool_moves(&broken, 0));
+	assert_true(pool_moves(&broken, INT64_MAX));
+	broken.counts.running = 2;
+	assert_true(pool_moves(&broken, 0));
+}
+
 static void start_that_fails_leaves_nothing(void **state)
 {
 	struct rlimit old, little;
@@ -554,6 +588,8 @@ int main(void)
 		TEST(counts_are_told),
 		TEST(busy_is_told_after_idle_alone),
 		TEST(a_job_wakes_one_thread),
+		TEST(pool_that_works_moves),
+		TEST(pool_that_lets_a_job_wait_does_not_move),
 		TEST(start_that_fails_leaves_nothing),
 	};
 

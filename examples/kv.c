@@ -76,7 +76,8 @@ struct part {
 	void *tree;
 } __attribute__((aligned(64)));
 
-/* The state of a service: all of it is shared. The limits hold from start to stop. */
+/* The state of a service: all of it is shared. The limits hold from start to stop,
+ * because buffers were made for them: there is no reload(). */
 struct store {
 	struct part parts[PARTS];
 	struct kv_settings limits;

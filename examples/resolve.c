@@ -58,6 +58,14 @@ struct job {
 	char answer[ANSWER_MAX];
 };
 
+/* A new file: its settings are asked for with each connection, so there is nothing to do. */
+static int resolve_reload(struct ss_service *service, const void *settings)
+{
+	(void)service;
+	(void)settings;
+	return 0;
+}
+
 static const struct resolve_settings *settings_of(const struct ss_connection *connection)
 {
 	return ss_settings(ss_service_of(connection));
@@ -172,6 +180,7 @@ static const struct ss_handler resolve_handler = {
 	.counters = counters,
 	.data = resolve_data,
 	.timer = resolve_timer,
+	.reload = resolve_reload,
 };
 
 SS_MODULE(resolve_handler);

@@ -27,8 +27,7 @@ static void log_paused(struct acceptor *acceptor, const char *why, int error)
 	if (now - last < LOG_INTERVAL_MS ||
 	    !atomic_compare_exchange_strong(&listener->paused_logged, &last, now))
 		return;
-	struct journal_fields fields = { .socket = listener->service->section->name,
-					 .error = error };
+	struct journal_fields fields = { .socket = listener->service->name, .error = error };
 	journal_log(
 		JOURNAL_ACCEPT_PAUSED, LOG_WARNING, &fields,
 		"%s: accepting on %s pauses and goes on by itself: %s (pauses since the last such "
@@ -93,6 +92,14 @@ void acceptor_room(struct acceptor *acceptor)
 	resume(acceptor);
 }
 
+void acceptor_try(struct acceptor *acceptor)
+{
+	if (acceptor->watching || !timer_armed(&acceptor->source.timer))
+		return;
+	loop_disarm(acceptor->loop, &acceptor->source);
+	resume(acceptor);
+}
+
 /* accept(2): errors of one connection, reported by the listener. The next one may be well. */
 static bool concerns_one_connection(int error)
 {
@@ -115,7 +122,7 @@ static bool concerns_one_connection(int error)
 
 static void accept_failed(struct acceptor *acceptor, int error)
 {
-	struct journal_fields fields = { .socket = acceptor->listener->service->section->name,
+	struct journal_fields fields = { .socket = acceptor->listener->service->name,
 					 .error = error };
 
 	switch (error) {
@@ -141,17 +148,18 @@ static void accept_failed(struct acceptor *acceptor, int error)
 }
 
 /* 0, or -errno when memory or the like ran out; any other failure costs this one connection. */
-static int place_it(struct acceptor *acceptor, int fd, const struct peer *peer)
+static int place_it(struct acceptor *acceptor, const struct settings_socket *section, int fd,
+		    const struct peer *peer)
 {
 	struct service *service = acceptor->listener->service;
-	int r = connection_place(acceptor->place(acceptor), service, fd, peer);
+	int r = connection_place(acceptor->place(acceptor), service, section, fd, peer);
 
 	if (r == 0)
 		return TOOK_ONE;
-	if (service_has_proxies(service))
+	if (service_has_proxies(section))
 		service_unreserve(service);
 	else
-		service_left(service, peer, 0, 0);
+		service_left(service, section->epoch, peer, 0, 0);
 	acceptor->freed(acceptor);
 	return r == -ENOMEM || r == -ENOSPC ? r : TURNED_AWAY;
 }
@@ -177,11 +185,12 @@ static int turn_away(struct acceptor *acceptor, int fd, const struct peer *peer,
 }
 
 /* What comes from a proxy is admitted when its header has said for whom. */
-static enum service_verdict judge(struct service *service, const struct peer *peer, int64_t now_ms)
+static enum service_verdict judge(struct service *service, const struct settings_socket *section,
+				  const struct peer *peer, int64_t now_ms)
 {
-	if (!service_has_proxies(service))
-		return service_admit(service, peer, now_ms);
-	if (access_allowed(&service->section->proxies, peer))
+	if (!service_has_proxies(section))
+		return service_admit(service, section, peer, now_ms);
+	if (access_allowed(&section->proxies, peer))
 		return SERVICE_ADMITTED;
 	service_turned_away(service, SERVICE_NO_PROXY);
 	return SERVICE_NO_PROXY;
@@ -190,11 +199,13 @@ static enum service_verdict judge(struct service *service, const struct peer *pe
 /*
  * Takes the next one; `reserved` says whether there is a place for it already. Where at_limit is to
  * refuse the place is asked for now that there is somebody: workers that wake for one connection
- * would else reserve two places, and the last one be refused to the one who comes.
+ * would else reserve two places, and the last one be refused to the one who comes. From here on the
+ * connection goes by one section, whatever a reload does meanwhile.
  */
 static int accept_next(struct acceptor *acceptor, bool reserved)
 {
 	struct service *service = acceptor->listener->service;
+	const struct settings_socket *section = service->section;
 	struct peer peer;
 	int fd = listener_accept(acceptor->listener, &peer);
 
@@ -204,10 +215,10 @@ static int accept_next(struct acceptor *acceptor, bool reserved)
 		service_turned_away(service, SERVICE_FULL);
 		return turn_away(acceptor, fd, &peer, false, SERVICE_FULL);
 	}
-	enum service_verdict verdict = judge(service, &peer, acceptor->loop->now);
+	enum service_verdict verdict = judge(service, section, &peer, acceptor->loop->now);
 	if (verdict != SERVICE_ADMITTED)
 		return turn_away(acceptor, fd, &peer, true, verdict);
-	return place_it(acceptor, fd, &peer);
+	return place_it(acceptor, section, fd, &peer);
 }
 
 /* An outcome, or -errno. */

@@ -48,4 +48,7 @@ void acceptor_stop(struct acceptor *acceptor);
 /* A connection of the service has ended: goes on if it waited for that. */
 void acceptor_room(struct acceptor *acceptor);
 
+/* The limits are other ones: goes on if it paused for whatever ends by itself. */
+void acceptor_try(struct acceptor *acceptor);
+
 #endif

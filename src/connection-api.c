@@ -51,7 +51,7 @@ void ss_log(const struct ss_connection *c, int priority, const char *format, ...
 		journal_log(JOURNAL_HANDLER, priority & LOG_PRIMASK, NULL, "%s", escaped);
 		return;
 	}
-	fields.socket = c->service->section->name;
+	fields.socket = c->service->name;
 	fields.handler = c->service->handler->name;
 	fields.peer = peer_format(peer, &c->peer);
 	fields.connection = c->id;
@@ -63,7 +63,7 @@ void ss_log(const struct ss_connection *c, int priority, const char *format, ...
 
 void connection_misuse(struct ss_connection *c, const char *format, ...)
 {
-	const char *handler = c->service->handler->name, *socket = c->service->section->name;
+	const char *handler = c->service->handler->name, *socket = c->service->name;
 	char text[TEXT_MAX];
 	va_list args;
 

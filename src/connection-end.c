@@ -66,7 +66,7 @@ static void log_end(const struct ss_connection *c, int64_t duration_ms)
 	if (!section->log_connections || !journal_admit(JOURNAL_CONNECTION))
 		return;
 	struct journal_fields fields = {
-		.socket = section->name,
+		.socket = c->service->name,
 		.handler = c->service->handler->name,
 		.peer = peer_format(peer, &c->peer),
 		.reason = connection_reason_name(c->reason),
@@ -138,7 +138,7 @@ void connection_end(struct ss_connection *c, enum ss_reason reason)
 	if (c->flags & HEADER)
 		service_unreserve(c->service);
 	else
-		service_left(c->service, &c->peer, c->bytes_in, c->bytes_out);
+		service_left(c->service, c->epoch, &c->peer, c->bytes_in, c->bytes_out);
 	atomic_fetch_sub_explicit(&set->count, 1, memory_order_relaxed);
 	if (set->ended)
 		set->ended(set, c->service);

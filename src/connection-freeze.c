@@ -30,7 +30,7 @@ static bool outlives_a_crash(const struct ss_connection *c)
 static bool is_held(const struct ss_connection *c)
 {
 	return c->flags & (uint16_t) ~(OPENED | DISCARD | LIMITED | PACED) || c->output ||
-	       c->input || c->state || service_has_proxies(c->service);
+	       c->input || c->state || service_has_proxies(c->service->section);
 }
 
 void connection_note(const struct ss_connection *c)
@@ -178,7 +178,7 @@ static void leave(struct ss_connection *c)
 	if (c->flags & HEADER)
 		service_unreserve(c->service);
 	else
-		service_left(c->service, &c->peer, c->bytes_in, c->bytes_out);
+		service_left(c->service, c->epoch, &c->peer, c->bytes_in, c->bytes_out);
 	atomic_fetch_sub_explicit(&set->count, 1, memory_order_relaxed);
 }
 
@@ -286,7 +286,7 @@ static void restore(struct ss_connection *c, const struct handover_record *recor
 	c->bytes_in = record->bytes_in;
 	c->bytes_out = record->bytes_out;
 	if (record->began > 0) { /* else it begins with its first turn */
-		c->began = (uint64_t)record->began & 0xffffffffff;
+		c->began = (uint64_t)record->began & 0x7fffffffff;
 		c->active = record->active;
 	}
 	if (c->flags & CLOSING)
@@ -318,7 +318,7 @@ static void undo(struct ss_connection *c)
 	if (c->flags & HEADER)
 		service_unreserve(c->service);
 	else
-		service_left(c->service, &c->peer, 0, 0);
+		service_left(c->service, c->epoch, &c->peer, 0, 0);
 	free(c);
 }
 
@@ -335,19 +335,21 @@ static bool can_thaw(const struct service *service, const struct handover_record
 int connection_thaw(struct connection_set *set, struct service *service,
 		    const struct handover_record *record, const int fds[2])
 {
+	const struct settings_socket *section = service->section;
 	struct peer peer = peer_in(record, fds[0]);
-	bool waits = record->flags & HANDOVER_HEADER && service_has_proxies(service);
+	bool waits = record->flags & HANDOVER_HEADER && service_has_proxies(section);
 
 	if (!can_thaw(service, record))
 		return -EOPNOTSUPP;
 	if (record->flags & HANDOVER_HEADER && !waits)
 		return -EPROTO;
-	int r = service_take_over(service, waits ? NULL : &peer);
+	int r = service_take_over(service, section, waits ? NULL : &peer);
 	if (r < 0)
 		return r;
-	struct ss_connection *c = connection_new(set, service, fds[0], &peer);
+	struct ss_connection *c = connection_new(set, service, section, fds[0], &peer);
 	if (!c) {
-		waits ? service_unreserve(service) : service_left(service, &peer, 0, 0);
+		waits ? service_unreserve(service)
+		      : service_left(service, section->epoch, &peer, 0, 0);
 		return -ENOMEM;
 	}
 	restore(c, record);

@@ -40,7 +40,11 @@ static bool admit(struct ss_connection *c, const struct proxy_header *header, bo
 	c->peer.by_unix = by_unix;
 	c->set->destination_of = has_peer ? c->id : 0;
 	c->set->destination = header->destination;
-	enum service_verdict verdict = service_admit(c->service, &c->peer, c->set->loop->now);
+	connection_follow(c);
+	const struct settings_socket *section = c->service->section;
+	enum service_verdict verdict = service_admit(c->service, section, &c->peer,
+						     c->set->loop->now);
+	c->epoch = section->epoch & 1;
 	if (verdict != SERVICE_ADMITTED)
 		return refuse(c, verdict, NULL);
 	c->flags &= (uint16_t)~HEADER;

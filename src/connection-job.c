@@ -20,8 +20,7 @@ struct connection_job {
 
 static void tell_done(struct connection_job *job, struct ss_connection *c)
 {
-	guard_done(job->service->handler, job->service->section->name, c, job->done,
-		   job->job.argument);
+	guard_done(job->service->handler, job->service->name, c, job->done, job->job.argument);
 }
 
 /* Data that has waited for the job comes first; then there may be more to read. */
@@ -78,7 +77,7 @@ static int submit(struct ss_connection *c, void (*work)(void *job),
 				      .argument = argument,
 				      .loop = c->set->loop,
 				      .finished.deliver = on_finished,
-				      .socket = c->service->section->name,
+				      .socket = c->service->name,
 				      .handler = c->service->handler->name,
 				      .connection = c->id };
 	job->set = c->set;

@@ -92,7 +92,8 @@ struct ss_connection {
 	};
 	uint64_t id;
 	uint64_t bytes_in, bytes_out;
-	uint64_t began : 40; /* loop time, ms: for 34 years */
+	uint64_t began : 39; /* loop time, ms: for 17 years */
+	uint64_t epoch : 1;  /* of the section that it goes by */
 	uint64_t reason : 6; /* enum ss_reason */
 	uint64_t stays : 1;  /* it could not be frozen */
 	uint64_t thawed : 1; /* thaw() in place of open(); until then `state` is what it gets */
@@ -110,7 +111,8 @@ _Static_assert(sizeof(struct ss_connection) + sizeof(struct connection_leg) <= 2
  * connection.c: a connection that nobody knows yet, NULL without memory; and the loop is to know
  * it. 0, or -errno of loop_add().
  */
-struct ss_connection *connection_new(struct connection_set *set, struct service *service, int fd,
+struct ss_connection *connection_new(struct connection_set *set, struct service *service,
+				     const struct settings_socket *section, int fd,
 				     const struct peer *peer);
 int connection_add(struct ss_connection *c);
 
@@ -123,6 +125,9 @@ void connection_pace(struct ss_connection *c, uint64_t bytes);
 
 /* connection-header.c: reads on; true when the peer is known and admitted. */
 bool connection_read_header(struct ss_connection *c);
+
+/* connection-follow.c: goes by the section that the service has now. */
+void connection_follow(struct ss_connection *c);
 
 /* connection-out.c */
 void connection_flush(struct ss_connection *c);
@@ -205,18 +210,20 @@ static inline bool connection_has_leg(const struct service *service)
 	return service->handler->flags & SS_CONNECTS;
 }
 
-static inline bool connection_has_more(const struct service *service)
+static inline bool connection_has_more(const struct service *service,
+				       const struct settings_socket *section)
 {
-	return service->section->limits.bandwidth > 0 ||
+	return section->limits.bandwidth > 0 ||
 	       (!connection_has_leg(service) &&
 		(service->handler->timer || service->handler->flags & SS_OFFLOADS));
 }
 
-static inline size_t connection_size(const struct service *service)
+static inline size_t connection_size(const struct service *service,
+				     const struct settings_socket *section)
 {
 	return sizeof(struct ss_connection) +
 	       (connection_has_leg(service) ? sizeof(struct connection_leg) : 0) +
-	       (connection_has_more(service) ? sizeof(struct connection_more) : 0);
+	       (connection_has_more(service, section) ? sizeof(struct connection_more) : 0);
 }
 
 /* Only for connections that have one. */

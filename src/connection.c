@@ -153,7 +153,7 @@ size_t connection_paced_size(const struct ss_connection *c, size_t most)
 {
 	int64_t rate = c->service->section->limits.bandwidth;
 
-	return c->flags & LIMITED && (size_t)rate < most ? (size_t)rate : most;
+	return c->flags & LIMITED && rate && (size_t)rate < most ? (size_t)rate : most;
 }
 
 /*
@@ -211,7 +211,7 @@ static slow_path void read_once(struct ss_connection *c, size_t size)
 
 static void begin(struct ss_connection *c)
 {
-	c->began = (uint64_t)c->set->loop->now & 0xffffffffff;
+	c->began = (uint64_t)c->set->loop->now & 0x7fffffffff;
 	connection_moved(c);
 }
 
@@ -234,6 +234,7 @@ static void join(struct ss_connection *c)
 		list_add_tail(&c->set->members, &c->member);
 		if (c->began == 0)
 			begin(c);
+		connection_follow(c); /* it may have been accepted before a reload */
 	}
 	if (c->flags & HEADER && c->set->finishing)
 		connection_fail(c, SS_DRAIN);
@@ -305,8 +306,9 @@ static void prepare(struct ss_connection *c)
 /* The connection has had its bytes: it is not read until time has paid for them. */
 void connection_pace(struct ss_connection *c, uint64_t bytes)
 {
-	int64_t wait = pace_took(&connection_more(c)->pace, c->service->section->limits.bandwidth,
-				 bytes, c->set->loop->now);
+	int64_t rate = c->service->section->limits.bandwidth;
+	int64_t wait = rate ? pace_took(&connection_more(c)->pace, rate, bytes, c->set->loop->now)
+			    : 0;
 
 	if (wait == 0)
 		return;
@@ -401,10 +403,11 @@ void connection_set_enter(struct connection_set *set)
 	connection_own_set = set;
 }
 
-struct ss_connection *connection_new(struct connection_set *set, struct service *service, int fd,
+struct ss_connection *connection_new(struct connection_set *set, struct service *service,
+				     const struct settings_socket *section, int fd,
 				     const struct peer *peer)
 {
-	struct ss_connection *c = calloc(1, connection_size(service));
+	struct ss_connection *c = calloc(1, connection_size(service, section));
 
 	if (!c)
 		return NULL;
@@ -415,7 +418,8 @@ struct ss_connection *connection_new(struct connection_set *set, struct service 
 	c->set = set;
 	c->service = service;
 	c->peer = *peer;
-	c->flags = service->section->limits.bandwidth > 0 ? LIMITED : 0;
+	c->epoch = section->epoch & 1;
+	c->flags = section->limits.bandwidth > 0 ? LIMITED : 0;
 	return c;
 }
 
@@ -436,14 +440,14 @@ int connection_add(struct ss_connection *c)
 	return r;
 }
 
-int connection_place(struct connection_set *set, struct service *service, int fd,
-		     const struct peer *peer)
+int connection_place(struct connection_set *set, struct service *service,
+		     const struct settings_socket *section, int fd, const struct peer *peer)
 {
-	struct ss_connection *c = connection_new(set, service, fd, peer);
+	struct ss_connection *c = connection_new(set, service, section, fd, peer);
 	int r = -ENOMEM;
 
 	if (c) {
-		if (service_has_proxies(service))
+		if (service_has_proxies(section))
 			c->flags |= HEADER;
 		c->id = 1 + atomic_fetch_add_explicit(&last_id, 1, memory_order_relaxed);
 		r = connection_add(c);
@@ -461,6 +465,16 @@ void connection_ids_from(uint64_t id)
 
 	while (last < id && !atomic_compare_exchange_weak(&last_id, &last, id))
 		;
+}
+
+void connection_set_follow(struct connection_set *set, unsigned n)
+{
+	for (; n > 0 && !list_empty(&set->members); n--) {
+		struct list *first = list_pop(&set->members);
+
+		list_add_tail(&set->members, first);
+		connection_follow(container_of(first, struct ss_connection, member));
+	}
 }
 
 void connection_set_finish(struct connection_set *set)

@@ -63,11 +63,18 @@ void connection_set_deinit(struct connection_set *set); /* the set is empty */
 void connection_set_enter(struct connection_set *set);
 
 /*
- * Takes over `fd`, non-blocking and just accepted from `peer`, and gives it to `set`. From any
- * thread. 0, or -errno, and then the fd is closed.
+ * Takes over `fd`, non-blocking and just accepted from `peer` as `section`, the one of the service
+ * at that moment, says, and gives it to `set`. From any thread. 0, or -errno, and then the fd is
+ * closed.
  */
-int connection_place(struct connection_set *set, struct service *service, int fd,
-		     const struct peer *peer);
+int connection_place(struct connection_set *set, struct service *service,
+		     const struct settings_socket *section, int fd, const struct peer *peer);
+
+/*
+ * Has up to `n` members go by the sections that their services have now. Those come to the end of
+ * the list, so that calls for as many as there are reach everyone.
+ */
+void connection_set_follow(struct connection_set *set, unsigned n);
 
 /* Connections on their way to another process: records of handover.h, and a descriptor for each. */
 struct frozen {

@@ -33,7 +33,7 @@ static _Thread_local struct guard_thread own;
 static struct {
 	pthread_mutex_t lock; /* of the list */
 	struct list threads;
-	int budget_ms;
+	_Atomic int budget_ms;
 	void (*wake)(void *context);
 	void *context;
 	_Atomic bool watched; /* main will look */
@@ -84,7 +84,7 @@ static slow_path void log_overstay(int64_t took_ms)
 static void leave(const struct visit *visit)
 {
 	int64_t took_ms = now_ms() - visit->began_ms;
-	int most_ms = guards.budget_ms;
+	int most_ms = atomic_load_explicit(&guards.budget_ms, memory_order_relaxed);
 
 	if (unlikely(most_ms && took_ms > most_ms))
 		log_overstay(took_ms);
@@ -225,6 +225,11 @@ void guard_start(int budget_ms, void (*wake)(void *context), void *context)
 	guards.wake = wake;
 	guards.context = context;
 	atomic_store(&guards.watched, false);
+}
+
+void guard_budget(int budget_ms)
+{
+	guards.budget_ms = budget_ms;
 }
 
 void guard_enter_thread(void)

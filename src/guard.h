@@ -28,6 +28,9 @@ void guard_init(struct guard *guard);
  */
 void guard_start(int budget_ms, void (*wake)(void *context), void *context);
 
+/* Another budget. Main's thread. */
+void guard_budget(int budget_ms);
+
 /* A thread in which guarded callbacks run, from its begin to its end. */
 void guard_enter_thread(void);
 void guard_leave_thread(void);

@@ -43,6 +43,7 @@ static struct event_class classes[JOURNAL_EVENTS] = {
 	[JOURNAL_STOPPED] = { "stopped", "12e0b17df05f49e39f8178e5cda41c40" },
 	[JOURNAL_HANDED_OVER] = { "handed-over", "c10fa210661849ec9f016c3418a31fa1" },
 	[JOURNAL_TAKEN_OVER] = { "taken-over", "c58a28f73d124184b5a05083f4978442" },
+	[JOURNAL_RELOAD] = { "reload", "1b81279b5d934bdca1df530382ef5db9" },
 	[JOURNAL_CONNECTION] = { "connection", "d0f5c5176444474b89ddbd75b68b4c68" },
 	[JOURNAL_ACCEPT_PAUSED] = { "accept-paused", "db88825d866e4dd4a00ab9fc141839da" },
 	[JOURNAL_TURNED_AWAY] = { "turned-away", "6cd897e962374467ad53604f3c53f023" },

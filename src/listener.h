@@ -4,8 +4,8 @@
  * the file applied and read back. PID 1 and the next process share the socket: it is never shut
  * down, its path never unlinked; closing our descriptor is all that is done to it.
  *
- * Made by main's thread before the workers start; then constant, and listener_accept() is for any
- * thread.
+ * Made by main's thread before the workers start; then constant but for the options, which a
+ * reload changes, and listener_accept() is for any thread.
  */
 #ifndef SIMPLE_SERVER_LISTENER_H
 #define SIMPLE_SERVER_LISTENER_H
@@ -17,15 +17,31 @@
 #include "report.h"
 #include "service.h"
 
+/* What accept() does not hand down and is set on each connection. Constant. */
+struct listener_options {
+	size_t count;
+	struct listener_option {
+		const struct sockopt *row;
+		struct sockopt_value value;
+	} list[];
+};
+
 struct listener {
 	int fd; /* owned */
 	enum sockopt_family family;
 	struct service *service;
 	char address[PEER_ADDRESS_MAX];
-	const struct sockopt **per_connection; /* owned: options that accept() does not hand down */
-	size_t n_per_connection;
+	_Atomic(const struct listener_options *) per_connection; /* owned; NULL: none yet */
 	_Atomic int64_t paused_logged; /* loop time of the last "paused" entry, ms */
 	_Atomic unsigned paused_count; /* pauses since then */
+
+	/* Main's; owned. By row of sockopt_table: what was there before a file was applied, */
+	struct sockopt_reading *unit;
+	/* and while it reloads: before that; what will take the place of per_connection; and what
+	   some worker may still use. */
+	struct sockopt_reading *before;
+	struct listener_options *next;
+	const struct listener_options *former;
 };
 
 struct listeners {
@@ -55,6 +71,25 @@ void listeners_check(const struct listeners *listeners, const struct services *s
  * be set is added to `report`.
  */
 void listeners_apply(struct listeners *listeners, struct report *report);
+
+/*
+ * The same in steps, from the sections that the services have to the next ones: sets the options,
+ * then either keeps them or undoes all of it; and lets go of what workers may have used until then.
+ */
+void listeners_stage(struct listeners *listeners, struct report *report);
+void listeners_commit(struct listeners *listeners);
+void listeners_undo(struct listeners *listeners);
+void listeners_release_former(struct listeners *listeners);
+
+/*
+ * What that means for the connections that a service has: makes service->changes. An option that is
+ * taken back and was set on each connection stays there. 0 or -ENOMEM.
+ */
+int listeners_find_changes(const struct listeners *listeners, struct service *service);
+
+/* For listener*.c: whether its family has this option; the end of what is owned. */
+bool listener_fits(const struct listener *listener, const struct sockopt *row);
+void listener_free_options(struct listener *listener);
 
 /* For each listener its address and what the kernel says of every option that fits it. */
 void listeners_dump(const struct listeners *listeners, FILE *out);

@@ -61,7 +61,7 @@ static int call_start(struct ss_worker *place, const struct ss_handler *handler,
 static int start(struct ss_worker *place)
 {
 	const struct ss_handler *handler = place->service->handler;
-	const char *socket = place->service->section->name;
+	const char *socket = place->service->name;
 	int r = call_start(place, handler, socket);
 
 	if (r < 0)
@@ -77,8 +77,8 @@ static int start(struct ss_worker *place)
 static void stop(struct ss_worker *place)
 {
 	const struct ss_handler *handler = place->service->handler;
-	struct crash_place outer = crash_enter(handler->name, place->service->section->name,
-					       "worker_stop", 0);
+	struct crash_place outer = crash_enter(handler->name, place->service->name, "worker_stop",
+					       0);
 
 	if (place->started && handler->worker_stop)
 		handler->worker_stop(place);

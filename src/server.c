@@ -23,6 +23,7 @@
 #include "journal.h"
 #include "loop.h"
 #include "pool.h"
+#include "reload.h"
 #include "server.h"
 #include "settings.h"
 #include "setup.h"
@@ -43,7 +44,8 @@ enum phase { STARTING, SERVING, HANDING_OVER, DRAINING, FINISHING, ABORTING };
 
 struct server {
 	struct setup setup;
-	const struct settings *settings;
+	const struct settings *settings; /* in force: those of the last reload */
+	struct reload reload;
 	struct loop loop;
 	struct workers workers;
 	struct pool pool;
@@ -139,10 +141,16 @@ static void notify_status(struct server *server, const char *state)
 				 .n_sockets = server->setup.listeners.count,
 				 .left_s = seconds_left(server),
 				 .workers = &server->workers,
-				 .pool = has_pool(server) ? &server->pool : NULL };
+				 .pool = has_pool(server) ? &server->pool : NULL,
+				 .note = server->reload.outcome };
 	char text[STATUS_MAX];
 
 	activation_notify("%sSTATUS=%s", state, status_format(text, &status));
+}
+
+static void notify_reload(struct reload *reload, const char *state)
+{
+	notify_status(container_of(reload, struct server, reload), state);
 }
 
 /* From now on, if there is no connection, and as long as nobody touches the workers. */
@@ -152,6 +160,24 @@ static void watch_idle(struct server *server)
 
 	if (idle_ms && server->phase == SERVING)
 		loop_arm(&server->loop, &server->idle, idle_ms);
+}
+
+/* What this thread has taken from the settings before. */
+static void on_settings(struct reload *reload)
+{
+	struct server *server = container_of(reload, struct server, reload);
+
+	server->settings = server->setup.services.settings;
+	guard_budget(server->settings->callback_budget_ms);
+	loop_disarm(&server->loop, &server->idle);
+	watch_idle(server);
+}
+
+static void on_settled(struct workers *workers)
+{
+	struct server *server = workers->owner;
+
+	reload_settled(&server->reload);
 }
 
 /*
@@ -202,6 +228,7 @@ static void on_paused(struct workers *workers)
 		return;
 	}
 	server->phase = DRAINING;
+	reload_stop(&server->reload);
 	notify_status(server, "STOPPING=1\n");
 	journal_log(JOURNAL_STOPPING, LOG_INFO, NULL,
 		    "stopping: there was no connection for %g s; the next one starts it again",
@@ -250,13 +277,14 @@ static void on_ready(struct workers *workers)
 	for (size_t i = 0; i < server->setup.listeners.count; i++) {
 		const struct listener *listener = &server->setup.listeners.list[i];
 		struct journal_fields fields = {
-			.socket = listener->service->section->name,
+			.socket = listener->service->name,
 			.handler = listener->service->handler->name,
 		};
 		journal_log(JOURNAL_READY, LOG_INFO, &fields,
 			    "serving %s on %s (socket %s, %u workers)", fields.handler,
 			    listener->address, fields.socket, server->workers.count);
 	}
+	reload_ready(&server->reload);
 }
 
 static void on_frozen(struct workers *workers, unsigned left)
@@ -304,6 +332,7 @@ static void on_countdown_due(struct loop *loop, struct loop_source *source)
 static void begin_drain(struct server *server)
 {
 	server->phase = DRAINING;
+	reload_stop(&server->reload);
 	succession_end(&server->succession);
 	loop_arm(&server->loop, &server->deadline, server->settings->drain_ms);
 	count_down(server, "STOPPING=1\n");
@@ -326,6 +355,7 @@ static void begin_finish(struct server *server)
 static void begin_handing_over(struct server *server)
 {
 	server->phase = HANDING_OVER;
+	reload_stop(&server->reload);
 	count_down(server, "STOPPING=1\n");
 	journal_log(JOURNAL_STOPPING, LOG_INFO, NULL,
 		    "restarting: %u connections go to the next process",
@@ -388,11 +418,10 @@ static void on_signal(struct loop *loop, struct loop_source *source)
 	source->events = 0;
 	if (read(source->fd, &info, sizeof(info)) != sizeof(info))
 		return; /* EAGAIN: nothing there after all */
-	if (info.ssi_signo == SIGHUP)
-		journal_log(JOURNAL_ERROR, LOG_NOTICE, NULL,
-			    "SIGHUP: this version does not reload; restart the service to apply "
-			    "a changed file");
-	else if (info.ssi_signo == SIGUSR1 && server->phase == SERVING)
+	if (info.ssi_signo == SIGHUP) {
+		if (server->phase == STARTING || server->phase == SERVING)
+			reload_ask(&server->reload);
+	} else if (info.ssi_signo == SIGUSR1 && server->phase == SERVING)
 		begin_handing_over(server);
 	else if (server->phase == STARTING || server->phase == SERVING)
 		begin_drain(server);
@@ -477,6 +506,7 @@ static int start(struct server *server)
 		.ready = on_ready,
 		.touched = on_touched,
 		.paused = on_paused,
+		.settled = on_settled,
 		.frozen = on_frozen,
 		.drained = on_drained,
 		.answered = on_answered,
@@ -566,6 +596,11 @@ enum server_exit server_run(const struct setup_options *options)
 		code = SERVER_EXIT_INTERNAL;
 	} else if (!report.n_lines) {
 		server.settings = server.setup.services.settings;
+		server.reload = (struct reload){ .setup = &server.setup,
+						 .options = options,
+						 .workers = &server.workers,
+						 .changed = on_settings,
+						 .notify = notify_reload };
 		code = serve(&server, signal_fd);
 	}
 	services_stop(&server.setup.services); /* of those that had started where another failed */

@@ -4,6 +4,7 @@
  * first, the client waits for it in silence, and the kernel would hold the connection back for a
  * second and more. Written in the section it is an error; from the defaults it is left out.
  */
+#include <assert.h>
 #include <limits.h>
 #include <string.h>
 #include <syslog.h>
@@ -112,30 +113,62 @@ static void check_limits(const struct settings_socket *section, unsigned max, st
 			section->name, max);
 }
 
-static int service_init(struct service *service, const struct settings_socket *section,
-			struct capacity *capacity)
+unsigned services_check_limits(const struct settings *settings, unsigned files, unsigned reserved,
+			       struct report *report)
 {
-	const struct settings_limits *limits = &section->limits;
+	unsigned max = connections_for(settings, files, reserved, report);
 
-	service->section = section;
-	service->handler = section->found;
-	service->capacity = capacity;
-	service->max_connections = limits->connections ? (unsigned)limits->connections
-						       : capacity->max_connections;
-	service->source_limits = (struct source_limits){
-		.connections = (unsigned)limits->per_source,
-		.rate = (unsigned)limits->source_rate,
-		.burst = (unsigned)limits->source_burst,
-		.prefix_v4 = (unsigned)limits->source_prefix_v4,
-		.prefix_v6 = (unsigned)limits->source_prefix_v6,
-	};
-	pthread_mutex_init(&service->rate_lock, NULL);
-	if (service->handler->flags & SS_SPEAKS_FIRST)
+	for (size_t i = 0; i < settings->n_sockets; i++)
+		check_limits(&settings->sockets[i], max, report);
+	return max;
+}
+
+unsigned service_max(const struct settings_socket *section, unsigned max)
+{
+	return section->limits.connections ? (unsigned)section->limits.connections : max;
+}
+
+void service_fit_options(const struct settings_socket *section)
+{
+	if (section->found->flags & SS_SPEAKS_FIRST)
 		section->options[defer_accept() - sockopt_table].set = false;
+}
+
+int service_sources_init(struct service_sources *sources, const struct settings_limits *limits,
+			 unsigned connections)
+{
+	*sources = (struct service_sources){
+		.limits = { .connections = (unsigned)limits->per_source,
+			    .rate = (unsigned)limits->source_rate,
+			    .burst = (unsigned)limits->source_burst,
+			    .prefix_v4 = (unsigned)limits->source_prefix_v4,
+			    .prefix_v6 = (unsigned)limits->source_prefix_v6 },
+		.room = connections + SOURCES_IDLE,
+	};
 	if (!limits->per_source && !limits->source_rate)
 		return 0;
-	service->sources = sources_new(service->max_connections + SOURCES_IDLE);
-	return service->sources ? 0 : -errno;
+	sources->table = sources_new(sources->room);
+	return sources->table ? 0 : -errno;
+}
+
+static int service_init(struct service *service, struct settings *settings, size_t i,
+			struct capacity *capacity)
+{
+	const struct settings_socket *section = &settings->sockets[i];
+
+	service->section = section;
+	service->settings = settings_ref(settings);
+	service->handler = section->found;
+	service->capacity = capacity;
+	service->index = (unsigned)i;
+	service->max_connections = service_max(section, capacity->max_connections);
+	pthread_mutex_init(&service->rate_lock, NULL);
+	service_fit_options(section);
+	service->name = strdup(section->name);
+	if (!service->name)
+		return -ENOMEM;
+	return service_sources_init(&service->sources[0], &section->limits,
+				    service->max_connections);
 }
 
 int services_init(struct services *services, struct settings *settings, unsigned files,
@@ -152,15 +185,13 @@ int services_init(struct services *services, struct settings *settings, unsigned
 	if (!services->list || !services->capacity)
 		return -ENOMEM;
 	memset(services->list, 0, size);
-	*services->capacity = (struct capacity){
-		.max_connections = connections_for(settings, files, reserved, report),
-		.max_output = settings->max_output,
-	};
+	memset(services->capacity, 0, sizeof(*services->capacity));
+	services->capacity->max_connections = services_check_limits(settings, files, reserved,
+								    report);
+	services->capacity->max_output = settings->max_output;
 	for (size_t i = 0; i < settings->n_sockets && r == 0; i++) {
-		check_limits(&settings->sockets[i], services->capacity->max_connections, report);
-		r = service_init(&services->list[i], &settings->sockets[i], services->capacity);
-		services->list[i].index = (unsigned)i;
 		services->count++;
+		r = service_init(&services->list[i], settings, i, services->capacity);
 	}
 	return r;
 }
@@ -176,14 +207,14 @@ static bool is_first_of_handler(const struct services *services, size_t i)
 static void cannot_start(const struct service *service, int error, struct report *report)
 {
 	report_add(report, "handler \"%s\" (socket \"%s\") cannot start: %s",
-		   service->handler->name, service->section->name, strerror(error));
+		   service->handler->name, service->name, strerror(error));
 }
 
 static void load(const struct services *services, size_t i, struct report *report)
 {
 	const struct service *service = &services->list[i];
 	const struct ss_handler *handler = service->handler;
-	struct crash_place outer = crash_enter(handler->name, service->section->name, "load", 0);
+	struct crash_place outer = crash_enter(handler->name, service->name, "load", 0);
 	int r = 0;
 
 	if (handler->load && is_first_of_handler(services, i))
@@ -196,7 +227,7 @@ static void load(const struct services *services, size_t i, struct report *repor
 static void start(struct service *service, struct report *report)
 {
 	const struct ss_handler *handler = service->handler;
-	struct crash_place outer = crash_enter(handler->name, service->section->name, "start", 0);
+	struct crash_place outer = crash_enter(handler->name, service->name, "start", 0);
 	int r = 0;
 
 	if (handler->start)
@@ -210,7 +241,7 @@ static void start(struct service *service, struct report *report)
 static void stop(struct service *service)
 {
 	const struct ss_handler *handler = service->handler;
-	struct crash_place outer = crash_enter(handler->name, service->section->name, "stop", 0);
+	struct crash_place outer = crash_enter(handler->name, service->name, "stop", 0);
 
 	if (service->started && handler->stop)
 		handler->stop(service_public(service));
@@ -236,8 +267,13 @@ void services_stop(const struct services *services)
 
 void services_deinit(struct services *services)
 {
-	for (size_t i = 0; i < services->count; i++)
-		sources_free(services->list[i].sources);
+	for (size_t i = 0; i < services->count; i++) {
+		struct service *service = &services->list[i];
+		service_release_former(service);
+		sources_free(service->sources[service->section->epoch].table);
+		settings_unref(service->settings);
+		free((char *)(uintptr_t)service->name);
+	}
 	free(services->list);
 	free(services->capacity);
 	services->settings = settings_unref(services->settings);
@@ -247,7 +283,7 @@ void services_deinit(struct services *services)
 struct service *services_find(const struct services *services, const char *name)
 {
 	for (size_t i = 0; i < services->count; i++)
-		if (strcmp(services->list[i].section->name, name) == 0)
+		if (strcmp(services->list[i].name, name) == 0)
 			return &services->list[i];
 	return NULL;
 }
@@ -329,13 +365,16 @@ void service_give_back_rate(struct service *service)
 	pthread_mutex_unlock(&service->rate_lock);
 }
 
-static enum service_verdict judge(struct service *service, const struct peer *peer, int64_t now_ms)
+static enum service_verdict judge(struct service *service, const struct settings_socket *section,
+				  const struct peer *peer, int64_t now_ms)
 {
-	if (!access_allowed(&service->section->access, peer))
+	struct service_sources *sources = &service->sources[section->epoch];
+
+	if (!access_allowed(&section->access, peer))
 		return SERVICE_DENIED;
-	if (!service->sources)
+	if (!sources->table)
 		return SERVICE_ADMITTED;
-	switch (sources_enter(service->sources, &service->source_limits, peer, now_ms)) {
+	switch (sources_enter(sources->table, &sources->limits, peer, now_ms)) {
 	case SOURCE_OK:
 		return SERVICE_ADMITTED;
 	case SOURCE_TOO_MANY:
@@ -345,14 +384,20 @@ static enum service_verdict judge(struct service *service, const struct peer *pe
 	}
 }
 
-int service_take_over(struct service *service, const struct peer *peer)
+/* Whatever the limits are: it was let in before them. False where the table is full. */
+static bool count_source(const struct service_sources *sources, const struct peer *peer)
 {
-	struct source_limits none = service->source_limits;
+	struct source_limits none = sources->limits;
 
 	none.connections = UINT_MAX;
 	none.rate = 0;
-	if (peer && service->sources &&
-	    sources_enter(service->sources, &none, peer, 0) != SOURCE_OK)
+	return !sources->table || sources_enter(sources->table, &none, peer, 0) == SOURCE_OK;
+}
+
+int service_take_over(struct service *service, const struct settings_socket *section,
+		      const struct peer *peer)
+{
+	if (peer && !count_source(&service->sources[section->epoch], peer))
 		return -ENOBUFS;
 	atomic_fetch_add_explicit(&service->open, 1, memory_order_relaxed);
 	atomic_fetch_add_explicit(&service->capacity->connections, 1, memory_order_relaxed);
@@ -372,7 +417,7 @@ void service_log_turned_away(const struct service *service, const struct peer *p
 	if (!journal_admit(JOURNAL_TURNED_AWAY))
 		return;
 	struct journal_fields fields = {
-		.socket = service->section->name,
+		.socket = service->name,
 		.handler = service->handler->name,
 		.peer = peer_format(text, peer),
 		.reason = service_verdict_name(verdict),
@@ -381,9 +426,10 @@ void service_log_turned_away(const struct service *service, const struct peer *p
 		    fields.socket, text, fields.reason, detail ? ", " : "", detail ? detail : "");
 }
 
-enum service_verdict service_admit(struct service *service, const struct peer *peer, int64_t now_ms)
+enum service_verdict service_admit(struct service *service, const struct settings_socket *section,
+				   const struct peer *peer, int64_t now_ms)
 {
-	enum service_verdict verdict = judge(service, peer, now_ms);
+	enum service_verdict verdict = judge(service, section, peer, now_ms);
 
 	if (verdict != SERVICE_ADMITTED) {
 		service_turned_away(service, verdict);
@@ -393,11 +439,45 @@ enum service_verdict service_admit(struct service *service, const struct peer *p
 	return verdict;
 }
 
-void service_left(struct service *service, const struct peer *peer, uint64_t bytes_in,
-		  uint64_t bytes_out)
+static void uncount(struct service_sources *sources, const struct peer *peer)
 {
-	if (service->sources)
-		sources_leave(service->sources, &service->source_limits, peer);
+	if (sources->table)
+		sources_leave(sources->table, &sources->limits, peer);
+}
+
+void service_recount(struct service *service, unsigned epoch, const struct peer *peer)
+{
+	struct service_sources *from = &service->sources[epoch], *to = &service->sources[!epoch];
+
+	if (from->table == to->table)
+		return;
+	uncount(from, peer);
+	bool counted = count_source(to, peer);
+	assert(counted); /* the table was made with room for all */
+	(void)counted;
+}
+
+void service_release_former(struct service *service)
+{
+	unsigned epoch = service->section->epoch;
+	struct service_sources *former = &service->sources[!epoch];
+
+	if (former->table != service->sources[epoch].table)
+		sources_free(former->table);
+	*former = (struct service_sources){ 0 };
+	if (service->lent)
+		service->lent->handler_settings = NULL;
+	service->lent = NULL;
+	free(service->changes);
+	service->changes = NULL;
+	service->n_changes = 0;
+	service->former = settings_unref(service->former);
+}
+
+void service_left(struct service *service, unsigned epoch, const struct peer *peer,
+		  uint64_t bytes_in, uint64_t bytes_out)
+{
+	uncount(&service->sources[epoch], peer);
 	atomic_fetch_add_explicit(&service->bytes_in, bytes_in, memory_order_relaxed);
 	atomic_fetch_add_explicit(&service->bytes_out, bytes_out, memory_order_relaxed);
 	service_unreserve(service);

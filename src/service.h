@@ -1,9 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A service: one section of the file with its handler found, its limits and its counts. Several
- * listeners may feed one service. Made at the start by main's thread; afterwards constant but for
- * the counts, which any thread may touch: where a connection comes and where it ends, never for a
- * read or a write.
+ * listeners may feed one service. Made at the start by main's thread; the counts any thread may
+ * touch: where a connection comes and where it ends, never for a read or a write.
+ *
+ * The section is the only thing that a reload changes, and what follows from it. It is constant
+ * itself; main's thread puts another in its place, and the one before it is released when every
+ * worker has been between two callbacks since (reload.c). So whoever takes it from here may use it
+ * until he returns to his loop, and takes it once where two answers have to agree.
+ *
+ * What a connection was counted by may not be what counts now. So sections have an epoch, 0 and 1
+ * in turn, and a connection has that of the section under which it is counted, until it is moved:
+ * service_recount(). There is no reload before all of them were, so two are enough.
  *
  * A connection is let in in three steps: service_reserve(), before accept() so that what does not
  * fit stays in the backlog, or after it where at_limit is to refuse; service_admit() when its
@@ -26,9 +34,9 @@
 
 /* What all services share. */
 struct capacity {
-	unsigned max_connections;
-	unsigned pipes;     /* that each worker may have */
-	int64_t max_output; /* bytes */
+	_Atomic unsigned max_connections;
+	unsigned pipes;             /* that each worker may have */
+	_Atomic int64_t max_output; /* bytes */
 	_Alignas(64) _Atomic unsigned connections;
 	_Atomic bool full;      /* somebody waits for a connection of any service to end */
 	_Atomic int64_t output; /* bytes queued for all connections */
@@ -45,16 +53,39 @@ enum service_verdict {
 	SERVICE_VERDICTS,
 };
 
+/* Who counts the sources of the connections of an epoch. */
+struct service_sources {
+	struct sources *table; /* NULL: there is no limit by source */
+	struct source_limits limits;
+	size_t room; /* of the table */
+};
+
+/* A socket option that a reload has changed, for the connections that are there. */
+struct service_option {
+	const struct sockopt *row;
+	struct sockopt_value value;
+	bool restored; /* the value is one that was read, from before any file */
+};
+
 struct service {
-	const struct settings_socket *section; /* of the settings that `services` holds */
+	_Atomic(const struct settings_socket *) section;
 	const struct ss_handler *handler;
+	const char *name; /* of the section, and of all that come after it; owned */
 	struct capacity *capacity;
-	struct sources *sources; /* NULL: no limit by source */
-	struct source_limits source_limits;
-	unsigned max_connections;
+	struct service_sources sources[2]; /* by epoch */
+	_Atomic unsigned max_connections;
 	unsigned index; /* in `services` */
 	bool started;   /* stop() of the handler is due */
 	void *state;    /* the handler's */
+
+	/* Main's, while it reloads. */
+	struct settings *settings;      /* one reference: `section` is in it */
+	struct settings_socket *next;   /* is about to take the place of `section` */
+	struct settings *former;        /* one reference: what some worker may still use */
+	struct service_option *changes; /* owned; constant while there are connections to change */
+	size_t n_changes;
+	struct settings_socket *lent; /* its handler_settings belong to `section` now */
+
 	_Alignas(64) _Atomic unsigned open;
 	_Atomic bool full; /* somebody waits for a connection to end */
 	_Atomic uint64_t accepted;
@@ -81,6 +112,21 @@ struct settings_hooks services_hooks(const struct module_place *place);
  */
 int services_init(struct services *services, struct settings *settings, unsigned files,
 		  unsigned reserved, struct report *report);
+
+/*
+ * Parts of that which a reload needs again. Limits that cannot hold are added to `report`; how many
+ * connections there may be in all, and of a section; options that do not fit a handler are taken
+ * back; sources are counted for so many connections: 0 or -errno.
+ */
+unsigned services_check_limits(const struct settings *settings, unsigned files, unsigned reserved,
+			       struct report *report);
+unsigned service_max(const struct settings_socket *section, unsigned max_in_all);
+void service_fit_options(const struct settings_socket *section);
+int service_sources_init(struct service_sources *sources, const struct settings_limits *limits,
+			 unsigned connections);
+
+/* Nobody uses any more what was there before the last reload. */
+void service_release_former(struct service *service);
 
 /*
  * Has the handlers make what their connections share: load() of each, then start() of each service;
@@ -112,8 +158,8 @@ void service_give_back_rate(struct service *service);
 
 /* Whether this peer may have the connection that was reserved; any verdict but admitted is counted.
  */
-enum service_verdict service_admit(struct service *service, const struct peer *peer,
-				   int64_t now_ms);
+enum service_verdict service_admit(struct service *service, const struct settings_socket *section,
+				   const struct peer *peer, int64_t now_ms);
 
 /* Counts a connection that was turned away before service_admit(). */
 void service_turned_away(struct service *service, enum service_verdict verdict);
@@ -127,17 +173,21 @@ void service_log_turned_away(const struct service *service, const struct peer *p
  * much ends by itself. NULL for `peer` where that is not known yet. 0, or -ENOBUFS where the table
  * of sources is full. Then service_left() is due, or service_unreserve() without a peer.
  */
-int service_take_over(struct service *service, const struct peer *peer);
+int service_take_over(struct service *service, const struct settings_socket *section,
+		      const struct peer *peer);
 
-/* Whether its connections begin with a PROXY header. */
-static inline bool service_has_proxies(const struct service *service)
+/* Whether the connections of a section begin with a PROXY header. */
+static inline bool service_has_proxies(const struct settings_socket *section)
 {
-	return service->section->proxies.n_prefixes > 0;
+	return section->proxies.n_prefixes > 0;
 }
 
-/* An admitted connection has ended. */
-void service_left(struct service *service, const struct peer *peer, uint64_t bytes_in,
-		  uint64_t bytes_out);
+/* An admitted connection has ended; `epoch` is that of the section that counts it. */
+void service_left(struct service *service, unsigned epoch, const struct peer *peer,
+		  uint64_t bytes_in, uint64_t bytes_out);
+
+/* An admitted connection of another epoch is counted by this one from now on. */
+void service_recount(struct service *service, unsigned epoch, const struct peer *peer);
 
 /*
  * There is room again: whether anybody waits for it since service_reserve() said no. Asked once,

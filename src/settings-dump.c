@@ -54,7 +54,7 @@ static void dump_ids(const struct settings_row *row, const struct access_rules *
 	fputs(*before == ',' ? " " : "", out);
 }
 
-static void dump_value(const struct settings_row *row, const void *target, FILE *out)
+void settings_dump_value(const struct settings_row *row, const void *target, FILE *out)
 {
 	char seconds[VALUE_SECONDS_MAX];
 
@@ -84,7 +84,7 @@ static void dump_value(const struct settings_row *row, const void *target, FILE 
 }
 
 /* A string that is not there has no form in the file. */
-static bool is_set(const struct settings_row *row, const void *target)
+bool settings_row_is_set(const struct settings_row *row, const void *target)
 {
 	return row->rule.type < VALUE_STRING || row->rule.type > VALUE_NAME ||
 	       settings_row_string(row, target);
@@ -94,7 +94,7 @@ static void dump_row(const struct settings_row *row, const void *target, const c
 		     FILE *out)
 {
 	fprintf(out, "%s%s = ", indent, row->name);
-	dump_value(row, target, out);
+	settings_dump_value(row, target, out);
 	fputc(';', out);
 }
 
@@ -105,7 +105,7 @@ static void dump_rows(unsigned scope, const char *group, const void *target, con
 		const struct settings_row *row = &settings_table[i];
 
 		if (row->scopes & scope && strcmp(row->group, group) == 0 &&
-		    row->rule.type < VALUE_GROUP && is_set(row, target)) {
+		    row->rule.type < VALUE_GROUP && settings_row_is_set(row, target)) {
 			dump_row(row, target, indent, out);
 			fputc('\n', out);
 		}
@@ -146,7 +146,7 @@ static void dump_handler(const struct settings_socket *socket, FILE *out)
 	for (const struct ss_key *key = handler->keys; key->name; key++) {
 		struct settings_row row = settings_keys_row(key);
 
-		if (is_set(&row, socket->handler_settings))
+		if (settings_row_is_set(&row, socket->handler_settings))
 			dump_row(&row, socket->handler_settings, "\t\t\t", out);
 		else
 			fprintf(out, "\t\t\t// %s = ;", row.name);
@@ -194,7 +194,7 @@ struct listed {
 	const char *group, *name;
 	unsigned scopes;
 	struct value_rule rule;
-	const char *initial, *help;
+	const char *initial, *change, *help;
 };
 
 static const char *words(char out[VALUE_TEXT_MAX], const char *const *words)
@@ -245,12 +245,12 @@ static void list(const struct listed *key, FILE *out)
 	char name[128], limits[VALUE_TEXT_MAX];
 
 	snprintf(name, sizeof(name), "%s%s%s", key->group, *key->group ? "." : "", key->name);
-	fprintf(out, "%-34s %-15s %-8s %-24s %-*s %-9s %s\n", name,
+	fprintf(out, "%-34s %-15s %-8s %-24s %-*s %-9s %-8s %s\n", name,
 		key->scopes == SETTINGS_IN_FILE     ? "file"
 		: key->scopes == SETTINGS_IN_SOCKET ? "socket"
 						    : "defaults,socket",
 		types[key->rule.type], range(limits, &key->rule), bytes_of(unit, 8), unit,
-		key->initial, key->help);
+		key->initial, key->change, key->help);
 }
 
 static const char *initial(char out[INITIAL_MAX], const struct settings_row *row)
@@ -279,8 +279,10 @@ static const char *initial(char out[INITIAL_MAX], const struct settings_row *row
 static void list_row(const struct settings_row *row, FILE *out)
 {
 	char text[INITIAL_MAX];
-	struct listed key = { row->group, row->name,          row->scopes,
-			      row->rule,  initial(text, row), row->help };
+	bool own = row->rule.type == VALUE_GROUP; /* that of the handler */
+	const char *change = row->restart ? "restart" : own ? "handler" : "reload";
+	struct listed key = { row->group,         row->name, row->scopes, row->rule,
+			      initial(text, row), change,    row->help };
 
 	list(&key, out);
 }
@@ -298,6 +300,7 @@ void settings_list_options(FILE *out)
 				      SETTINGS_IN_SECTIONS,
 				      settings_option_rule(row),
 				      *row->built_in ? row->built_in : "kernel",
+				      row->stage == SOCKOPT_BEFORE_BIND ? "socket" : "reload",
 				      row->help };
 
 		list(&key, out);

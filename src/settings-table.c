@@ -74,7 +74,7 @@ static const char *const at_limit_words[] = { "wait", "refuse", NULL };
 static const char *const preserve_words[] = { "never", "restart", "always", NULL };
 
 const struct settings_row settings_table[] = {
-	{ IN_FILE("workers", workers), .rule = INTEGER(0, 1024, ""),
+	{ IN_FILE("workers", workers), .rule = INTEGER(0, 1024, ""), .restart = true,
 	  .help = "threads that serve connections; 0: one for each CPU of the process" },
 	{ IN_FILE("drain_timeout", drain_ms), .rule = SECONDS(0, 3600 * 1000), .initial = 5000,
 	  .help = "how long connections may go on after a stop was asked for" },
@@ -85,7 +85,7 @@ const struct settings_row settings_table[] = {
 	{ IN_FILE("max_output", max_output), .rule = INTEGER(64 * KIB, 64 * GIB, "bytes"),
 	  .initial = 64 * MIB, .help = "output that may wait in memory, of all connections" },
 	{ IN_FILE("pool_threads", pool_threads), .rule = INTEGER(1, 1024, ""), .initial = 8,
-	  .help = "threads for handlers' work that blocks" },
+	  .restart = true, .help = "threads for handlers' work that blocks" },
 	{ IN_FILE("callback_budget", callback_budget_ms), .rule = BUDGET(3600 * 1000),
 	  .initial = 100,
 	  .help = "how long a callback of a module may take before that is logged; 0: any time" },
@@ -98,11 +98,11 @@ const struct settings_row settings_table[] = {
 	  .rule = TYPE(VALUE_LIST, 0, 0) },
 
 	{ IN_SECTION(SETTINGS_IN_SOCKET, "", "name", name), .rule = TYPE(VALUE_NAME, 1, 255),
-	  .required = true, .help = "FileDescriptorName= of the .socket unit" },
+	  .required = true, .restart = true, .help = "FileDescriptorName= of the .socket unit" },
 	{ IN_SECTION(SETTINGS_IN_SOCKET, "", "handler", handler), .rule = TYPE(VALUE_STRING, 1, 64),
-	  .required = true, .help = "what serves the connections" },
+	  .required = true, .restart = true, .help = "what serves the connections" },
 	{ IN_SECTION(SETTINGS_IN_SOCKET, "", "module", module), .rule = TYPE(VALUE_TEXT, 1, 4095),
-	  .help = "the file that has the handler, for handler = \"module\"" },
+	  .restart = true, .help = "the file that has the handler, for handler = \"module\"" },
 	{ .scopes = SETTINGS_IN_SOCKET,
 	  .group = "",
 	  .name = SETTINGS_HANDLER,
@@ -111,7 +111,7 @@ const struct settings_row settings_table[] = {
 
 	{ IN_SECTION(SETTINGS_IN_SECTIONS, "", "preserve", preserve),
 	  .rule = { .type = VALUE_WORD, .unit = "", .words = preserve_words },
-	  .initial = SETTINGS_ALWAYS,
+	  .initial = SETTINGS_ALWAYS, .restart = true,
 	  .help = "when live connections go on in the next process: never, after a restart, or after a crash too" },
 
 	GROUP(SETTINGS_IN_SECTIONS, SETTINGS_LIMITS),

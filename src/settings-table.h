@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "settings-value.h"
 #include "sockopt.h"
@@ -35,6 +36,7 @@ struct settings_row {
 	const char *name;
 	struct value_rule rule;
 	bool required;
+	bool restart;    /* a reload leaves what is in force; see settings-diff.h */
 	int64_t initial; /* of numbers */
 	size_t offset; /* in struct settings for the file, in struct settings_socket for sections */
 	size_t size;   /* of the member: a number may be a bool, an int or an int64_t */
@@ -64,6 +66,10 @@ struct value_rule settings_option_rule(const struct sockopt *option);
 int64_t settings_row_number(const struct settings_row *row, const void *target);
 const char *settings_row_string(const struct settings_row *row, const void *target);
 struct access_rules *settings_row_rules(const struct settings_row *row, const void *target);
+
+/* Whether there is a value: a string may not be there. What there is, as the file would say it. */
+bool settings_row_is_set(const struct settings_row *row, const void *target);
+void settings_dump_value(const struct settings_row *row, const void *target, FILE *out);
 
 /* Stores a number or a string, which is copied. 0 or -ENOMEM. */
 int settings_row_store(const struct settings_row *row, void *target, const struct value *value);

@@ -18,7 +18,7 @@ struct settings *settings_ref(struct settings *settings)
 }
 
 /* The handler's struct, of which nothing but the strings is known to be owned. */
-static void drop_handler_settings(struct settings_socket *socket)
+void settings_drop_keys(struct settings_socket *socket)
 {
 	const struct ss_key *key = socket->handler_settings ? socket->found->keys : NULL;
 
@@ -26,12 +26,13 @@ static void drop_handler_settings(struct settings_socket *socket)
 		if (key->type == SS_KEY_STRING)
 			free(*(char **)((char *)socket->handler_settings + key->offset));
 	free(socket->handler_settings);
+	socket->handler_settings = NULL;
 }
 
 static void drop(struct settings *settings)
 {
 	for (size_t i = 0; i < settings->n_sockets; i++) {
-		drop_handler_settings(&settings->sockets[i]);
+		settings_drop_keys(&settings->sockets[i]);
 		free(settings->sockets[i].name);
 		free(settings->sockets[i].handler);
 		free(settings->sockets[i].module);

@@ -74,6 +74,7 @@ struct settings_socket {
 	struct access_rules
 		proxies; /* whose connections begin with a PROXY header; none: nobody's */
 	struct settings_option *options; /* sockopt_count of them, same index as sockopt_table */
+	unsigned epoch;                  /* 0 or 1: see service.h */
 };
 
 struct settings {
@@ -120,6 +121,9 @@ int settings_load_bytes(const char *name, const char *bytes, size_t n,
 			const struct settings_hooks *hooks, struct settings **ret_settings,
 			struct report *report);
 
+/* Frees what the handler of a section would be given. */
+void settings_drop_keys(struct settings_socket *socket);
+
 struct settings *settings_ref(struct settings *settings);
 struct settings *settings_unref(struct settings *settings); /* accepts NULL; returns NULL */
 
@@ -132,7 +136,7 @@ const struct settings_socket *settings_find(const struct settings *settings, con
  */
 void settings_dump(const struct settings *settings, FILE *out);
 
-/* One line for each key: name, where it may stand, type, range, unit, default, help. */
+/* One line for each key: name, where it may stand, type, range, unit, default, change, help. */
 void settings_list_options(FILE *out);
 
 #endif

@@ -105,21 +105,26 @@ static unsigned pipes_each(const struct settings *settings)
 	return 0;
 }
 
-/* Descriptors that are not connections: two for each loop, the listeners, the journal and the rest.
- */
-static unsigned reserved_files(const struct settings *settings, const struct passed_fds *fds)
+unsigned setup_reserved_files(const struct settings *settings, size_t n_sockets)
 {
 	unsigned workers = setup_workers(settings);
 
-	return FILES_BASE + 2 * (workers + 1) + (unsigned)fds->count +
+	return FILES_BASE + 2 * (workers + 1) + (unsigned)n_sockets +
 	       2 * workers * pipes_each(settings);
 }
 
-void setup_make(struct setup *setup, const struct setup_options *options, struct report *report)
+int setup_load(const struct setup_options *options, struct settings **ret_settings,
+	       struct report *report)
 {
 	struct module_place place = { .directory = MODULE_DIR,
 				      .allow_own = options->allow_own_modules };
 	struct settings_hooks hooks = services_hooks(&place);
+
+	return settings_load(options->config, &hooks, ret_settings, report);
+}
+
+void setup_make(struct setup *setup, const struct setup_options *options, struct report *report)
+{
 	struct settings *settings = NULL;
 	struct passed_fds fds;
 
@@ -128,9 +133,9 @@ void setup_make(struct setup *setup, const struct setup_options *options, struct
 	take_handed(setup, &fds);
 	raise_file_limit();
 	setup->has_sockets = fds.count > 0;
-	if (settings_load(options->config, &hooks, &settings, report) == 0) {
+	if (setup_load(options, &settings, report) == 0) {
 		if (services_init(&setup->services, settings, setup_files(),
-				  reserved_files(settings, &fds), report) < 0)
+				  setup_reserved_files(settings, fds.count), report) < 0)
 			report_add(report, "%s", strerror(ENOMEM));
 		else
 			setup->services.capacity->pipes = pipes_each(settings);

@@ -39,6 +39,15 @@ void setup_drop_handed(struct setup *setup);
 
 void setup_deinit(struct setup *setup);
 
+/* Loads the file alone: 0 and one reference, or -errno and why in `report`. */
+int setup_load(const struct setup_options *options, struct settings **ret_settings,
+	       struct report *report);
+
+/*
+ * Descriptors that are not connections: two for each loop, the listeners, the journal and the rest.
+ */
+unsigned setup_reserved_files(const struct settings *settings, size_t n_sockets);
+
 /* How many workers the settings ask for: one for each CPU that the process may use, if none. */
 unsigned setup_workers(const struct settings *settings);
 

@@ -256,6 +256,19 @@ struct ss_handler {
 	 * version that it does not know, for one.
 	 */
 	int (*thaw)(struct ss_connection *connection, const void *state, size_t length);
+
+	/*
+	 * The file was loaded anew and says `settings`, which check() has seen and which are not
+	 * those of ss_settings(). 0: from now on ss_settings() has these, in all threads; the
+	 * former ones are good for callbacks that are running, until they return. -errno: the
+	 * former ones stay until a restart, and the report of the reload says so. NULL: the same.
+	 *
+	 * In the main thread, while the workers run the other callbacks of this handler: what both
+	 * touch they have to protect. Of the calls below those of a service are allowed in it, and
+	 * ss_log() without a connection. It has not to wait for anything: no signal is seen, and no
+	 * watchdog told, before it returns. All else about the reload is good by then.
+	 */
+	int (*reload)(struct ss_service *service, const void *settings);
 };
 
 /*

@@ -371,6 +371,31 @@ int sockopt_set(int fd, const struct sockopt *row, const struct sockopt_value *v
 	return r;
 }
 
+/* What to set on a listener to have what was read: without a limit is not always what is read. */
+static int64_t settable(const struct sockopt *row, int64_t read)
+{
+	if (row->readback == SOCKOPT_DOUBLED)
+		return read / 2;
+	if (row->readback == SOCKOPT_OR_OWN && !*row->directive)
+		return 0;
+	if (row->level == IPPROTO_TCP && row->option == TCP_MAXSEG)
+		return 0; /* read is a guess of the kernel's, which it would take for a wish */
+	if (row->level == IPPROTO_TCP && row->option == TCP_WINDOW_CLAMP && read == 0)
+		return INT32_MAX; /* 0 is refused once it listens; the window is never so large */
+	return read;
+}
+
+int sockopt_restore(int fd, const struct sockopt *row, const struct sockopt_value *read)
+{
+	const unsigned long unlimited = ULONG_MAX;
+	struct sockopt_value value = *read;
+
+	if (row->type == SOCKOPT_UINT64 && read->number < 0)
+		return set_raw(fd, row, &unlimited, sizeof(unlimited));
+	value.number = settable(row, read->number);
+	return sockopt_set(fd, row, &value);
+}
+
 int sockopt_get(int fd, const struct sockopt *row, struct sockopt_value *ret_value)
 {
 	struct sockopt_value value = { 0 };

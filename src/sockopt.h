@@ -67,6 +67,12 @@ struct sockopt_value {
 	char string[SOCKOPT_STRING_MAX];
 };
 
+/* What was read of a socket, if it could be. */
+struct sockopt_reading {
+	bool known;
+	struct sockopt_value value;
+};
+
 /*
  * In the order in which to set them: by name, except for so_buf_lock. It follows so_rcvbuf and
  * so_sndbuf, each of which changes the lock.
@@ -91,6 +97,12 @@ enum sockopt_stage sockopt_stage_on(const struct sockopt *row, enum sockopt_fami
  * SO_BINDTODEVICE want the privilege even then, and the unit or an earlier start may have set it.
  */
 int sockopt_set(int fd, const struct sockopt *row, const struct sockopt_value *value);
+
+/*
+ * Sets what sockopt_get() has read on this socket or one like it; where the kernel gives its own
+ * value for "none", or one that it doubles, what makes it give that again.
+ */
+int sockopt_restore(int fd, const struct sockopt *row, const struct sockopt_value *read);
 
 /* 0 or -errno of getsockopt(). */
 int sockopt_get(int fd, const struct sockopt *row, struct sockopt_value *ret_value);

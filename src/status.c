@@ -78,7 +78,7 @@ static void add_counters(struct line *line, const struct service *service,
 
 	for (unsigned i = 0; names && names[i]; i++) {
 		if (i == 0)
-			add(line, "; %s:", service->section->name);
+			add(line, "; %s:", service->name);
 		add(line, "%s %s %lld", i ? "," : "", names[i],
 		    (long long)workers_counter(workers, service, i));
 	}
@@ -89,6 +89,8 @@ const char *status_format(char out[STATUS_MAX], const struct status *status)
 	struct line line = { .text = out };
 
 	add_connections(&line, status);
+	if (*status->note)
+		add(&line, "; %s", status->note);
 	if (status->pool)
 		add_pool(&line, status->pool);
 	for (size_t i = 0; i < status->services->count; i++)

@@ -22,6 +22,7 @@ struct status {
 	int left_s; /* until the next step of the end; -1: it does not end */
 	const struct workers *workers;
 	struct pool *pool; /* NULL: there is none */
+	const char *note;  /* what else there is to say; "" for nothing */
 };
 
 /* Returns `out`. */

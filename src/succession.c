@@ -31,8 +31,7 @@ static void describe(struct succession *succession)
 	for (size_t i = 0; i < succession->services->count; i++) {
 		const struct service *service = &succession->services->list[i];
 		struct handover_service *described = &succession->described[i];
-		snprintf(described->socket, sizeof(described->socket), "%s",
-			 service->section->name);
+		snprintf(described->socket, sizeof(described->socket), "%s", service->name);
 		snprintf(described->handler, sizeof(described->handler), "%s",
 			 service->handler->name);
 	}

@@ -21,6 +21,8 @@
 
 #define SURPLUS 2 /* connections; below that it is not worth a cold cache */
 
+#define FOLLOW_SLICE 128 /* connections in one turn; the others wait for no longer than that */
+
 enum order {
 	ORDER_HELLO,
 	ORDER_ACCEPT,
@@ -32,6 +34,8 @@ enum order {
 	ORDER_ABORT,
 	ORDER_ROOM,
 	ORDER_ANSWER,
+	ORDER_SETTLE,
+	ORDER_FOLLOW,
 	ORDER_STOP,
 	ORDERS
 };
@@ -48,7 +52,9 @@ struct worker {
 	bool started, quiet, draining, failed;
 	unsigned left; /* connections that could not be frozen */
 	struct frozen frozen;
-	bool silent; /* main's: it owes an answer */
+	bool silent;        /* main's: it owes an answer */
+	bool following;     /* there is more to do for ORDER_FOLLOW */
+	unsigned to_follow; /* connections that are still to be looked at */
 	struct loop_message orders[ORDERS];
 	struct loop_message answers[ORDERS];
 };
@@ -207,6 +213,40 @@ static void on_freeze(struct loop *loop, struct loop_message *message)
 	post_answer(worker, ORDER_FREEZE);
 }
 
+/* Here it is between two callbacks; what it took from a service before, it has no more. */
+static void on_settle(struct loop *loop, struct loop_message *message)
+{
+	struct worker *worker = container_of(message, struct worker, orders[ORDER_SETTLE]);
+
+	(void)loop;
+	for (size_t i = 0; i < worker->n_acceptors; i++)
+		acceptor_try(&worker->acceptors[i]);
+	post_answer(worker, ORDER_SETTLE);
+}
+
+/*
+ * In slices, with a turn for each. A connection that another worker accepted by the old section was
+ * added to this epoll before the order was given; its first event, which brings it up to date by
+ * itself, is older than the wake-up for the last turn, and so it is seen before the answer.
+ */
+static void on_follow(struct loop *loop, struct loop_message *message)
+{
+	struct worker *worker = container_of(message, struct worker, orders[ORDER_FOLLOW]);
+
+	if (!worker->following) {
+		worker->following = true;
+		worker->to_follow = connections_of(worker);
+	} else if (worker->to_follow == 0) {
+		worker->following = false;
+		post_answer(worker, ORDER_FOLLOW);
+		return;
+	}
+	unsigned n = worker->to_follow < FOLLOW_SLICE ? worker->to_follow : FOLLOW_SLICE;
+	connection_set_follow(&worker->set, n);
+	worker->to_follow -= n;
+	loop_post(loop, message);
+}
+
 static void on_drain(struct loop *loop, struct loop_message *message)
 {
 	struct worker *worker = container_of(message, struct worker, orders[ORDER_DRAIN]);
@@ -293,6 +333,26 @@ static void on_freeze_answer(struct loop *loop, struct loop_message *message)
 		workers->events->frozen(workers, workers->left);
 }
 
+static void on_settle_answer(struct loop *loop, struct loop_message *message)
+{
+	struct workers *workers =
+		container_of(message, struct worker, answers[ORDER_SETTLE])->workers;
+
+	(void)loop;
+	if (++workers->settled == workers->count)
+		order_all(workers, ORDER_FOLLOW);
+}
+
+static void on_follow_answer(struct loop *loop, struct loop_message *message)
+{
+	struct workers *workers =
+		container_of(message, struct worker, answers[ORDER_FOLLOW])->workers;
+
+	(void)loop;
+	if (++workers->followed == workers->count)
+		workers->events->settled(workers);
+}
+
 static void on_drain_answer(struct loop *loop, struct loop_message *message)
 {
 	struct workers *workers =
@@ -339,12 +399,16 @@ static int worker_init(struct worker *worker, struct workers *workers, unsigned 
 			    [ORDER_ABORT].deliver = on_abort,
 			    [ORDER_ROOM].deliver = on_room,
 			    [ORDER_ANSWER].deliver = on_answer,
+			    [ORDER_SETTLE].deliver = on_settle,
+			    [ORDER_FOLLOW].deliver = on_follow,
 			    [ORDER_STOP].deliver = on_stop },
 		.answers = { [ORDER_HELLO].deliver = on_hello_answer,
 			     [ORDER_ACCEPT].deliver = on_accept_answer,
 			     [ORDER_QUIET].deliver = on_quiet_answer,
 			     [ORDER_FREEZE].deliver = on_freeze_answer,
 			     [ORDER_ANSWER].deliver = on_answer_answer,
+			     [ORDER_SETTLE].deliver = on_settle_answer,
+			     [ORDER_FOLLOW].deliver = on_follow_answer,
 			     [ORDER_DRAIN].deliver = on_drain_answer },
 	};
 	int r = loop_init(&worker->loop);
@@ -494,6 +558,12 @@ void workers_drain(struct workers *workers)
 		order_all(workers, ORDER_DRAIN);
 	else if (!pausing)
 		quiet_all(workers);
+}
+
+void workers_settle(struct workers *workers)
+{
+	workers->settled = workers->followed = 0;
+	order_all(workers, ORDER_SETTLE);
 }
 
 void workers_finish(struct workers *workers)

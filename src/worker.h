@@ -32,8 +32,9 @@ struct workers {
 	unsigned left; /* connections, of the answers to that so far */
 	enum { WORKERS_ACCEPT, WORKERS_PAUSING, WORKERS_PAUSED, WORKERS_DRAINING } state;
 	unsigned greeted, ready, quiet, frozen, drained; /* workers that have answered so */
-	unsigned silent; /* workers that owe the answer to workers_ask() */
-	bool failed;     /* worker_start() of a handler, in any of them */
+	unsigned silent;            /* workers that owe the answer to workers_ask() */
+	unsigned settled, followed; /* the same, of the last workers_settle() */
+	bool failed;                /* worker_start() of a handler, in any of them */
 	_Atomic bool touched;
 	struct loop_message on_touched;
 };
@@ -48,6 +49,8 @@ struct workers_events {
 	void (*paused)(struct workers *workers);
 	/* After workers_freeze(): so many connections could not be frozen and are served on. */
 	void (*frozen)(struct workers *workers, unsigned left);
+	/* After workers_settle(). */
+	void (*settled)(struct workers *workers);
 	/* After workers_drain(): the last connection is gone, and the last job. */
 	void (*drained)(struct workers *workers);
 	/* After workers_ask(): every worker has come round to it. */
@@ -96,6 +99,13 @@ bool workers_in_turn(const struct workers *workers, int fd);
  * there are none. For good: `paused` does not come any more.
  */
 void workers_drain(struct workers *workers);
+
+/*
+ * The services have other sections. `settled` follows when nobody uses the former ones any more:
+ * each worker has been between two callbacks, and then all connections go by the new ones. Not
+ * again before that.
+ */
+void workers_settle(struct workers *workers);
 
 /* Ends all connections politely, or at once; after workers_drain(). */
 void workers_finish(struct workers *workers);

@@ -74,6 +74,18 @@ static void @NAME@_close(struct ss_connection *connection, enum ss_reason reason
 	free(ss_state(connection));
 }
 
+/*
+ * The file has changed. The settings are asked for with each line, so the new ones may take the place
+ * of the old ones; what was made of the old ones would be made again here, with a lock if others read
+ * it. Without this callback a changed `settings` waits for a restart.
+ */
+static int @NAME@_reload(struct ss_service *service, const void *settings)
+{
+	(void)service;
+	(void)settings;
+	return 0;
+}
+
 static const struct ss_handler @NAME@_handler = {
 	.size = sizeof(struct ss_handler),
 	.abi = SS_ABI,
@@ -84,6 +96,7 @@ static const struct ss_handler @NAME@_handler = {
 	.open = @NAME@_open,
 	.data = @NAME@_data,
 	.close = @NAME@_close,
+	.reload = @NAME@_reload,
 };
 
 SS_MODULE(@NAME@_handler);

@@ -14,7 +14,7 @@ activation
 handover
 keeper
 grammar scan source pool guard
-settings settings-table settings-value settings-complain settings-access settings-check settings-keys settings-load settings-dump
+settings settings-table settings-value settings-complain settings-access settings-check settings-keys settings-load settings-dump settings-diff
 handler module
 service listener
 place
@@ -25,6 +25,7 @@ status
 succession
 watchdog
 setup
+reload
 server
 main
 '
@@ -55,9 +56,9 @@ result() {
 	fi
 }
 
-# Files that are one module: the parts of a connection, with the header that they share.
+# Files that are one module: the parts of a connection, with the header that they share, and so on.
 module() {
-	basename "${1%.[ch]}" | sed 's/^connection-.*/connection/; s/^module-.*/module/; s/^forward-.*/forward/'
+	basename "${1%.[ch]}" | sed 's/^connection-.*/connection/; s/^listener-.*/listener/; s/^module-.*/module/; s/^service-.*/service/; s/^forward-.*/forward/'
 }
 
 # "user used" for each own header that a core file includes, by module names; config.h is nobody's.

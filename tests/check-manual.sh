@@ -97,6 +97,8 @@ awk -F '\t' '
 			text = text "; required"
 		else if (column[6] != "kernel" && column[6] != "-")
 			text = text "; default " column[6]
+		if (column[7] == "restart")
+			text = text "; restart"
 		name = column[1]
 		sub(/^options\./, "", name)
 		print name " (" text tail[column[1]] ")"

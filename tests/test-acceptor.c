@@ -55,6 +55,7 @@ static int setup(void **state)
 	capacity = (struct capacity){ .max_connections = 100, .max_output = 1 << 24 };
 	service = (struct service){
 		.section = &section,
+		.name = "test",
 		.handler = &handler,
 		.capacity = &capacity,
 		.max_connections = 100,
@@ -84,7 +85,7 @@ static int teardown(void **state)
 	loop_turn(&loop, 0);
 	connection_set_deinit(&set);
 	loop_deinit(&loop);
-	service.sources = sources_free(service.sources);
+	service.sources[0].table = sources_free(service.sources[0].table);
 	close(listener.fd);
 	assert_int_equal(service.open, 0);
 	assert_int_equal(capacity.connections, 0);
@@ -221,9 +222,9 @@ static void at_the_limit_they_are_refused(void **state)
 static void each_source_has_its_own_limit(void **state)
 {
 	(void)state;
-	service.source_limits =
+	service.sources[0].limits =
 		(struct source_limits){ .connections = 2, .prefix_v4 = 32, .prefix_v6 = 64 };
-	service.sources = sources_new(16);
+	service.sources[0].table = sources_new(16);
 	start();
 	int bad[3], good;
 	for (int i = 0; i < 3; i++)

@@ -91,6 +91,7 @@ static struct settings_socket section = { .name = (char *)"test", .timeouts.ling
 static struct capacity capacity = { .max_connections = 1000, .max_output = 1 << 24 };
 static struct service service = {
 	.section = &section,
+	.name = "test",
 	.handler = &handler,
 	.capacity = &capacity,
 	.max_connections = 1000,
@@ -153,7 +154,7 @@ static int connect_tcp(int receive_buffer, int send_buffer)
 	assert_true(fd >= 0);
 	struct peer peer = peer_of(fd, &from);
 	assert_true(service_reserve(&service));
-	assert_int_equal(connection_place(&set, &service, fd, &peer), 0);
+	assert_int_equal(connection_place(&set, &service, &section, fd, &peer), 0);
 	close(listener);
 	return ours;
 }
@@ -166,7 +167,7 @@ static int connect_unix(void)
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair),
 			 0);
 	assert_true(service_reserve(&service));
-	assert_int_equal(connection_place(&set, &service, pair[1], &peer), 0);
+	assert_int_equal(connection_place(&set, &service, &section, pair[1], &peer), 0);
 	return pair[0];
 }
 

@@ -188,9 +188,9 @@ static const struct ss_handler handler = {
 
 static struct settings_socket section = { .name = (char *)"test" };
 static struct capacity capacity = { .max_connections = 1000, .max_output = 1 << 24 };
-static struct service service = { .section = &section,
-				  .capacity = &capacity,
-				  .max_connections = 1000 };
+static struct service service = {
+	.section = &section, .name = "test", .capacity = &capacity, .max_connections = 1000
+};
 static const struct services services = { .list = &service, .count = 1, .capacity = &capacity };
 
 static void on_busy(struct pool *unused)
@@ -235,7 +235,7 @@ static int connect_unix(void)
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair),
 			 0);
 	assert_true(service_reserve(&service));
-	assert_int_equal(connection_place(&set, &service, pair[1], &peer), 0);
+	assert_int_equal(connection_place(&set, &service, &section, pair[1], &peer), 0);
 	return pair[0];
 }
 

@@ -87,9 +87,11 @@ static const struct ss_handler handler = { .size = sizeof(handler),
 
 static struct settings_socket section = { .name = (char *)"test" };
 static struct capacity capacity = { .max_connections = 1000, .max_output = 1 << 24 };
-static struct service service = {
-	.section = &section, .handler = &handler, .capacity = &capacity, .max_connections = 1000
-};
+static struct service service = { .section = &section,
+				  .name = "test",
+				  .handler = &handler,
+				  .capacity = &capacity,
+				  .max_connections = 1000 };
 
 static int listen_tcp(union peer_address *ret_address, socklen_t *ret_length)
 {
@@ -156,7 +158,7 @@ static int connect_peer(void)
 	int fd = accept4(listener, &from.any, &length, SOCK_NONBLOCK | SOCK_CLOEXEC);
 	struct peer peer = peer_of(fd, &from);
 	assert_true(service_reserve(&service));
-	assert_int_equal(connection_place(&set, &service, fd, &peer), 0);
+	assert_int_equal(connection_place(&set, &service, &section, fd, &peer), 0);
 	close(listener);
 	fcntl(ours, F_SETFL, O_NONBLOCK);
 	return ours;

@@ -129,6 +129,19 @@ static int forward_start(struct ss_service *service)
 	return r;
 }
 
+/*
+ * All but the targets is asked for with each connection. Those are known to a thread and to the
+ * connections that they have, and stay together with the rest of the file that they came with.
+ */
+static int forward_reload(struct ss_service *service, const void *settings)
+{
+	const struct forward_settings *now = ss_settings(service), *next = settings;
+	bool same = strcmp(now->target, next->target) == 0 &&
+		    now->resolve_every == next->resolve_every;
+
+	return same ? 0 : -EBUSY;
+}
+
 static void log_counts(const struct forward_backend *backend, void *argument)
 {
 	if (backend->made + backend->failed > 0)
@@ -417,4 +430,5 @@ const struct ss_handler forward_handler = {
 	.target = forward_target,
 	.freeze = forward_freeze,
 	.thaw = forward_thaw,
+	.reload = forward_reload,
 };

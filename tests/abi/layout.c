@@ -37,6 +37,11 @@ AT(ss_handler, writable, 112, 8);
 AT(ss_handler, eof, 120, 8);
 AT(ss_handler, timer, 128, 8);
 AT(ss_handler, close, 136, 8);
+AT(ss_handler, connected, 144, 8);
+AT(ss_handler, target, 152, 8);
+AT(ss_handler, freeze, 160, 8);
+AT(ss_handler, thaw, 168, 8);
+AT(ss_handler, reload, 176, 8);
 _Static_assert(sizeof(struct ss_handler) >= 144, "a callback is missing");
 
 /* A table of keys is an array: its rows never grow. */

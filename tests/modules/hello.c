@@ -67,6 +67,14 @@ static int hello_open(struct ss_connection *connection)
 	return 0;
 }
 
+static int hello_reload(struct ss_service *service, const void *settings)
+{
+	const struct hello *hello = settings;
+
+	(void)service;
+	return hello->times > 5 ? -EBUSY : 0;
+}
+
 static size_t hello_data(struct ss_connection *connection, const void *bytes, size_t length)
 {
 	(void)connection;
@@ -84,6 +92,7 @@ static const struct ss_handler handler = {
 	.counters = counters,
 	.check = hello_check,
 	.open = hello_open,
+	.reload = hello_reload,
 	.data = hello_data,
 };
 

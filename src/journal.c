@@ -48,6 +48,7 @@ static struct event_class classes[JOURNAL_EVENTS] = {
 	[JOURNAL_ACCEPT_PAUSED] = { "accept-paused", "db88825d866e4dd4a00ab9fc141839da" },
 	[JOURNAL_TURNED_AWAY] = { "turned-away", "6cd897e962374467ad53604f3c53f023" },
 	[JOURNAL_OPTION_DIFFERS] = { "option-differs", "5dd7dddd89f840b5ab033d39b03a0c7f" },
+	[JOURNAL_BASELINE] = { "baseline", "e81e2ac34d2444068fb09f821d0d302f" },
 	[JOURNAL_HANDLER] = { "handler", "62fd13c7e66a45a6bcef2adb2eedd7e6" },
 	[JOURNAL_WATCHDOG] = { "watchdog", "f774c44fb4d74965a7f5d536b2edee18" },
 	[JOURNAL_SUPPRESSED] = { "suppressed", "bb15c88566c44b2182052b21ff78ea86" },

@@ -18,6 +18,10 @@
 #include "service-next.h"
 #include "util.h"
 
+/* The bits of SO_BUF_LOCK, which only the kernel's own headers name. */
+#define SNDBUF_LOCK 1
+#define RCVBUF_LOCK 2
+
 /* O_NONBLOCK belongs to the open socket, which PID 1 shares: it is set anew at each start. */
 static int make_nonblocking(int fd)
 {
@@ -27,86 +31,6 @@ static int make_nonblocking(int fd)
 	    fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
 		return -errno;
 	return 0;
-}
-
-/* Too late for us to set: the unit and the file must agree. */
-static void check_before_bind(const struct listener *listener, const struct sockopt *row,
-			      const struct settings_option *option, struct report *report)
-{
-	char want[SOCKOPT_FORMAT_MAX], has[SOCKOPT_FORMAT_MAX];
-	struct sockopt_value value;
-
-	if (sockopt_get(listener->fd, row, &value) < 0 || sockopt_same(row, &option->value, &value))
-		return;
-	report_add(report,
-		   "%s:%d: %s = %s, but the socket %s was bound with %s; it can only be set before "
-		   "bind()%s%s%s",
-		   option->where.file, option->where.line, row->name,
-		   sockopt_format(want, row, &option->value), listener->address,
-		   sockopt_format(has, row, &value), *row->directive ? ": use " : "",
-		   row->directive,
-		   *row->directive ? " in the .socket unit" : ", and systemd decides it");
-}
-
-static const char *family_name(enum sockopt_family family)
-{
-	return family == SOCKOPT_UNIX ? "AF_UNIX" : family == SOCKOPT_INET4 ? "IPv4" : "IPv6";
-}
-
-static void check_fit(const struct listeners *listeners, const struct service *service, size_t i,
-		      struct report *report)
-{
-	const struct settings_option *option = &service_coming(service)->options[i];
-	const struct sockopt *row = &sockopt_table[i];
-	const struct listener *misfit = NULL;
-	bool fits_one = false;
-
-	for (size_t k = 0; k < listeners->count; k++) {
-		const struct listener *listener = &listeners->list[k];
-		if (listener->service != service)
-			continue;
-		if (!listener_fits(listener, row)) {
-			misfit = listener;
-			continue;
-		}
-		fits_one = true;
-		if (row->stage == SOCKOPT_BEFORE_BIND && option->where.file)
-			check_before_bind(listener, row, option, report);
-	}
-	if (misfit && !fits_one && option->explicit)
-		report_add(
-			report,
-			"%s:%d: %s does not fit the socket of this section, %s (%s); remove the "
-			"line, or put it into defaults, where it is used for sockets that it fits",
-			option->where.file, option->where.line, row->name, misfit->address,
-			family_name(misfit->family));
-}
-
-static bool has_listener(const struct listeners *listeners, const struct service *service)
-{
-	for (size_t i = 0; i < listeners->count; i++)
-		if (listeners->list[i].service == service)
-			return true;
-	return false;
-}
-
-void listeners_check(const struct listeners *listeners, const struct services *services,
-		     bool unknown_ok, struct report *report)
-{
-	for (size_t s = 0; s < services->count; s++) {
-		const struct service *service = &services->list[s];
-		const struct settings_socket *section = service_coming(service);
-		for (size_t i = 0; i < sockopt_count; i++)
-			if (section->options[i].set)
-				check_fit(listeners, service, i, report);
-		if (!unknown_ok && !has_listener(listeners, service))
-			report_add(
-				report,
-				"%s:%d: no socket with the name \"%s\" was passed; start its .socket "
-				"unit with FileDescriptorName=%s, or remove the section",
-				section->where.file, section->where.line, section->name,
-				section->name);
-	}
 }
 
 static void cannot_set(const struct listener *listener, const struct sockopt *row,
@@ -151,7 +75,7 @@ static void read_back(const struct listener *listener, const struct sockopt *row
 
 /* An option as a section has it. What we send is paced by the kernel: limits.bandwidth is an
  * option. */
-static struct settings_option option_in(const struct settings_socket *section, size_t i)
+struct settings_option listener_option_in(const struct settings_socket *section, size_t i)
 {
 	const struct sockopt *row = &sockopt_table[i];
 	struct settings_option option = section->options[i];
@@ -174,6 +98,26 @@ static bool same_option(const struct settings_option *a, const struct settings_o
 	return a->set == b->set && (!a->set || same_value(&a->value, &b->value));
 }
 
+/* Each size that a section sets is locked by that, whatever else so_buf_lock goes back to. */
+static bool is_lock(const struct sockopt *row)
+{
+	return row->level == SOL_SOCKET && row->option == SO_BUF_LOCK;
+}
+
+static struct sockopt_reading unit_with_locks(const struct sockopt_reading *unit,
+					      const struct settings_socket *section, size_t i)
+{
+	struct sockopt_reading reading = *unit;
+
+	if (!is_lock(&sockopt_table[i]))
+		return reading;
+	if (section->options[sockopt_find("so_sndbuf") - sockopt_table].set)
+		reading.value.number |= SNDBUF_LOCK;
+	if (section->options[sockopt_find("so_rcvbuf") - sockopt_table].set)
+		reading.value.number |= RCVBUF_LOCK;
+	return reading;
+}
+
 static bool can_set(const struct listener *listener, const struct sockopt *row)
 {
 	return listener_fits(listener, row) && row->stage != SOCKOPT_BEFORE_BIND;
@@ -193,8 +137,10 @@ static int go_back(const struct listener *listener, size_t i, const struct socko
 
 static void go_back_to_unit(const struct listener *listener, size_t i)
 {
+	const struct settings_socket *section = service_coming(listener->service);
 	const struct sockopt *row = &sockopt_table[i];
-	int r = go_back(listener, i, &listener->unit[i]);
+	struct sockopt_reading unit = unit_with_locks(&listener->unit[i], section, i);
+	int r = go_back(listener, i, &unit);
 
 	if (r == 0)
 		return;
@@ -223,8 +169,8 @@ static void stage_one(struct listener *listener, size_t i, struct report *report
 {
 	const struct service *service = listener->service;
 	const struct sockopt *row = &sockopt_table[i];
-	struct settings_option was = option_in(service->section, i);
-	struct settings_option option = option_in(service_coming(service), i);
+	struct settings_option was = listener_option_in(service->section, i);
+	struct settings_option option = listener_option_in(service_coming(service), i);
 	struct listener_options *next = listener->next;
 	bool first = !listener->per_connection;
 
@@ -238,13 +184,42 @@ static void stage_one(struct listener *listener, size_t i, struct report *report
 		next->list[next->count++] = (struct listener_option){ row, option.value };
 }
 
+/* Those that are not known yet. */
 static void read_options(const struct listener *listener, struct sockopt_reading *readings)
 {
 	for (size_t i = 0; i < sockopt_count; i++) {
 		const struct sockopt *row = &sockopt_table[i];
-		readings[i].known = listener_fits(listener, row) &&
-				    sockopt_get(listener->fd, row, &readings[i].value) == 0;
+		if (!readings[i].known && listener_fits(listener, row))
+			readings[i].known = sockopt_get(listener->fd, row, &readings[i].value) == 0;
 	}
+}
+
+/* The kernel's own where nobody remembers anything else. */
+static int find_unit(struct listener *listener, const struct sockopt_reading *remembered)
+{
+	size_t size = sockopt_count * sizeof(*listener->unit);
+
+	listener->unit = calloc(1, size);
+	if (!listener->unit)
+		return -ENOMEM;
+	if (remembered)
+		memcpy(listener->unit, remembered, size);
+	read_options(listener, listener->unit);
+	return 0;
+}
+
+int listeners_remember(struct listeners *listeners, const struct baseline *baseline)
+{
+	for (size_t k = 0; k < listeners->count; k++) {
+		struct listener *listener = &listeners->list[k];
+		struct sockopt_reading *values = baseline_of(baseline, listener->fd);
+		int r = find_unit(listener, values);
+		if (r < 0)
+			return r;
+		if (values)
+			memcpy(values, listener->unit, sockopt_count * sizeof(*values));
+	}
+	return 0;
 }
 
 static int prepare(struct listener *listener)
@@ -257,13 +232,8 @@ static int prepare(struct listener *listener)
 	if (!listener->next || !listener->before)
 		return -ENOMEM;
 	read_options(listener, listener->before);
-	if (!listener->unit) {
-		listener->unit = calloc(sockopt_count, sizeof(*listener->unit));
-		if (!listener->unit)
-			return -ENOMEM;
-		memcpy(listener->unit, listener->before, sockopt_count * sizeof(*listener->unit));
-	}
-	return make_nonblocking(listener->fd);
+	int r = listener->unit ? 0 : find_unit(listener, NULL);
+	return r < 0 ? r : make_nonblocking(listener->fd);
 }
 
 void listeners_stage(struct listeners *listeners, struct report *report)
@@ -369,19 +339,18 @@ static void add_change(const struct listeners *listeners, struct service *servic
 		       bool *buffers)
 {
 	const struct sockopt *row = &sockopt_table[i];
-	struct settings_option was = option_in(service->section, i);
-	struct settings_option option = option_in(service->next, i);
+	struct settings_option was = listener_option_in(service->section, i);
+	struct settings_option option = listener_option_in(service->next, i);
 	struct service_option change = { .row = row, .value = option.value };
-	bool lock = row->level == SOL_SOCKET && row->option == SO_BUF_LOCK;
 
 	if (row->stage < SOCKOPT_INHERITED ||
-	    (same_option(&was, &option) && !(lock && !option.set && *buffers)))
+	    (same_option(&was, &option) && !(is_lock(row) && !option.set && *buffers)))
 		return;
 	if (!option.set) {
 		const struct sockopt_reading *unit = unit_of(listeners, service, i);
 		if (!unit)
 			return;
-		change.value = unit->value;
+		change.value = unit_with_locks(unit, service->next, i).value;
 		change.restored = true;
 		*buffers |= is_buffer(row);
 	}

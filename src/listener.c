@@ -114,24 +114,6 @@ bool listener_fits(const struct listener *listener, const struct sockopt *row)
 	return row->families & listener->family;
 }
 
-void listeners_dump(const struct listeners *listeners, FILE *out)
-{
-	for (size_t k = 0; k < listeners->count; k++) {
-		const struct listener *listener = &listeners->list[k];
-		fprintf(out, "\n// %s: %s, options as the kernel has them now:\n",
-			listener->service->name, listener->address);
-		for (size_t i = 0; i < sockopt_count; i++) {
-			char text[SOCKOPT_FORMAT_MAX];
-			struct sockopt_value value;
-			const struct sockopt *row = &sockopt_table[i];
-			if (listener_fits(listener, row) &&
-			    sockopt_get(listener->fd, row, &value) == 0)
-				fprintf(out, "//   %s = %s\n", row->name,
-					sockopt_format(text, row, &value));
-		}
-	}
-}
-
 void listeners_deinit(struct listeners *listeners)
 {
 	for (size_t i = 0; i < listeners->count; i++) {

@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 
+#include "baseline.h"
 #include "peer.h"
 #include "report.h"
 #include "service.h"
@@ -67,6 +68,12 @@ void listeners_check(const struct listeners *listeners, const struct services *s
 		     bool unknown_ok, struct report *report);
 
 /*
+ * Takes what is remembered of the sockets for what their units had set, and has the rest of it
+ * read, for the next time. Before an option is set. 0 or -ENOMEM.
+ */
+int listeners_remember(struct listeners *listeners, const struct baseline *baseline);
+
+/*
  * Makes all listeners ready: non-blocking, close-on-exec, with the options of the file; what cannot
  * be set is added to `report`.
  */
@@ -87,11 +94,18 @@ void listeners_release_former(struct listeners *listeners);
  */
 int listeners_find_changes(const struct listeners *listeners, struct service *service);
 
-/* For listener*.c: whether its family has this option; the end of what is owned. */
+/*
+ * For listener*.c: an option as a section has it; whether a family has this option; the end of what
+ * is owned.
+ */
+struct settings_option listener_option_in(const struct settings_socket *section, size_t i);
 bool listener_fits(const struct listener *listener, const struct sockopt *row);
 void listener_free_options(struct listener *listener);
 
-/* For each listener its address and what the kernel says of every option that fits it. */
+/*
+ * For each listener its address, and for every option that fits it what the unit had, what the file
+ * says and what the kernel has. After listeners_apply().
+ */
 void listeners_dump(const struct listeners *listeners, FILE *out);
 
 void listeners_deinit(struct listeners *listeners);

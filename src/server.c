@@ -100,6 +100,8 @@ enum server_exit server_dump(const struct setup_options *options)
 	struct setup setup;
 
 	setup_make(&setup, options, &report);
+	if (!report.n_lines && setup.has_sockets)
+		setup_remember(&setup, &report);
 	if (!report.n_lines)
 		listeners_apply(&setup.listeners, &report);
 	bool good = report.n_lines == 0;
@@ -588,6 +590,8 @@ enum server_exit server_run(const struct setup_options *options)
 			   "`systemctl start simple-server.socket`, or systemd-socket-activate");
 	if (!report.n_lines)
 		services_start(&server.setup.services, &report);
+	if (!report.n_lines)
+		setup_remember(&server.setup, &report);
 	if (!report.n_lines)
 		listeners_apply(&server.setup.listeners, &report);
 	log_report(&report);

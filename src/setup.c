@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <sched.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <syslog.h>
@@ -37,6 +38,15 @@ static void take_handed(struct setup *setup, struct passed_fds *fds)
 		free(passed->name);
 	}
 	fds->count = left;
+}
+
+static int note_sockets(struct baseline *baseline, const struct passed_fds *fds)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < fds->count && r != -ENOMEM; i++)
+		r = baseline_add(baseline, fds->list[i].fd);
+	return r == -ENOMEM ? r : 0; /* what is no socket has no options either */
 }
 
 static void add_sockets(struct setup *setup, struct passed_fds *fds,
@@ -140,6 +150,8 @@ void setup_make(struct setup *setup, const struct setup_options *options, struct
 		else
 			setup->services.capacity->pipes = pipes_each(settings);
 		settings_unref(settings);
+		if (note_sockets(&setup->baseline, &fds) < 0)
+			report_add(report, "%s", strerror(ENOMEM));
 		if (setup->has_sockets && !report->n_lines)
 			add_sockets(setup, &fds, options, report);
 	}
@@ -153,9 +165,40 @@ void setup_drop_handed(struct setup *setup)
 	setup->n_handed = 0;
 }
 
+/* systemd.exec(5): a list, where the unit has several. */
+static bool find_directory(char out[PATH_MAX])
+{
+	const char *list = getenv("RUNTIME_DIRECTORY");
+	size_t length = list ? strcspn(list, ":") : 0;
+
+	if (length == 0 || length >= PATH_MAX || *list != '/')
+		return false;
+	memcpy(out, list, length);
+	out[length] = '\0';
+	return true;
+}
+
+void setup_remember(struct setup *setup, struct report *report)
+{
+	char directory[PATH_MAX];
+	bool found = find_directory(directory);
+
+	if (found)
+		baseline_load(&setup->baseline, directory);
+	else
+		journal_log(JOURNAL_BASELINE, LOG_NOTICE, NULL,
+			    "there is no RuntimeDirectory=: after a restart, options that the file "
+			    "no longer sets will stay on the sockets");
+	if (listeners_remember(&setup->listeners, &setup->baseline) < 0)
+		report_add(report, "%s", strerror(ENOMEM));
+	else if (found)
+		baseline_save(&setup->baseline, directory);
+}
+
 void setup_deinit(struct setup *setup)
 {
 	setup_drop_handed(setup);
+	baseline_deinit(&setup->baseline);
 	listeners_deinit(&setup->listeners);
 	services_deinit(&setup->services);
 }

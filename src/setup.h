@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 
+#include "baseline.h"
 #include "listener.h"
 #include "report.h"
 #include "service.h"
@@ -23,6 +24,7 @@ struct setup_options {
 struct setup {
 	struct services services;
 	struct listeners listeners;
+	struct baseline baseline; /* all sockets that were passed, whether they are served or not */
 	int handed[SETUP_HANDED_MAX]; /* owned: what systemd kept for succession_take() */
 	size_t n_handed;
 	bool has_sockets; /* some were passed, whether they fit or not */
@@ -36,6 +38,12 @@ void setup_make(struct setup *setup, const struct setup_options *options, struct
 
 /* Closes what was handed over; systemd keeps its own until it is told. */
 void setup_drop_handed(struct setup *setup);
+
+/*
+ * Finds out what the units of the sockets had set, and remembers it: before an option is set. What
+ * fails is added to `report`.
+ */
+void setup_remember(struct setup *setup, struct report *report);
 
 void setup_deinit(struct setup *setup);
 

@@ -13,7 +13,7 @@ blob buffer ledger loop timer sockopt journal report pace peer text access sourc
 activation
 handover
 keeper
-grammar scan source pool guard
+grammar scan source pool guard baseline
 settings settings-table settings-value settings-complain settings-access settings-check settings-keys settings-load settings-dump settings-diff
 handler module
 service listener

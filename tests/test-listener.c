@@ -277,6 +277,116 @@ static void options_reach_the_connections(void **state)
 	close(client);
 }
 
+/* Each option with a value that is not the kernel's own; those that need a privilege may fail. */
+static const char *const lines[] = {
+	"so_keepalive = true;",
+	"tcp_nodelay = false;",
+	"tcp_keepidle = 77;",
+	"tcp_keepintvl = 7;",
+	"tcp_keepcnt = 3;",
+	"so_rcvbuf = 70000;",
+	"so_sndbuf = 70000;",
+	"so_priority = 3;",
+	"so_linger = 5;",
+	"ip_tos = 16;",
+	"ip_ttl = 33;",
+	"ip_minttl = 5;",
+	"tcp_user_timeout = 9;",
+	"tcp_maxseg = 1000;",
+	"tcp_window_clamp = 60000;",
+	"tcp_linger2 = 30;",
+	"tcp_defer_accept = 7;",
+	"tcp_notsent_lowat = 4096;",
+	"tcp_syncnt = 3;",
+	"so_max_pacing_rate = 99999;",
+	"so_rcvlowat = 7;",
+	"tcp_fastopen = 5;",
+	"so_mark = 7;",
+	"tcp_congestion = \"reno\";",
+
+	"so_busy_poll = 10;",
+	"so_oobinline = true;",
+	"tcp_thin_linear_timeouts = true;",
+};
+
+#define OPTIONS_MAX 100
+
+static void read_all(int fd, struct sockopt_value *values)
+{
+	assert_true(sockopt_count <= OPTIONS_MAX);
+	for (size_t i = 0; i < sockopt_count; i++) {
+		memset(&values[i], 0, sizeof(values[i]));
+		sockopt_get(fd, &sockopt_table[i], &values[i]);
+	}
+}
+
+/* One process: the socket with the options of `text`, as the unit has left it or an earlier one. */
+static void serve(int fd, const char *text, struct baseline *baseline)
+{
+	if (services.count)
+		services_deinit(&services);
+	load_echo(text);
+	add(fcntl(fd, F_DUPFD_CLOEXEC, 3));
+	assert_int_equal(listeners_remember(&listeners, baseline), 0);
+	listeners_apply(&listeners, &report);
+	listeners_deinit(&listeners);
+}
+
+static void same_as(int fd, const struct sockopt_value *before, const char *line)
+{
+	struct sockopt_value now[OPTIONS_MAX];
+
+	read_all(fd, now);
+	for (size_t i = 0; i < sockopt_count; i++) {
+		const char *name = sockopt_table[i].name;
+		if (strcmp(name, "tcp_window_clamp") == 0)
+			continue; /* cannot be taken off: it goes to where it clamps nothing */
+		if (now[i].number != before[i].number ||
+		    strcmp(now[i].string, before[i].string) != 0)
+			fail_msg("after %s: %s is %lld, and was %lld", line, name,
+				 (long long)now[i].number, (long long)before[i].number);
+	}
+}
+
+/* What is built in is set in any case; so it is set before the comparison. */
+static void line_that_is_removed_goes_back(void **state)
+{
+	struct sockopt_value before[OPTIONS_MAX];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(lines); i++) {
+		struct baseline baseline = { 0 };
+		int fd = listening(AF_INET, SOCK_STREAM);
+		assert_int_equal(baseline_add(&baseline, fd), 0);
+		serve(fd, "", &baseline);
+		read_all(fd, before);
+		serve(fd, lines[i], &baseline);
+		report_deinit(&report); /* without a privilege, or in an older kernel */
+		serve(fd, "", &baseline);
+		assert_int_equal(report.n_lines, 0);
+		same_as(fd, before, lines[i]);
+		baseline_deinit(&baseline);
+		close(fd);
+	}
+}
+
+/* What the unit has set is what there is to go back to. */
+static void goes_back_to_the_unit(void **state)
+{
+	struct baseline baseline = { 0 };
+	int fd = listening(AF_INET, SOCK_STREAM), on = 1;
+
+	(void)state;
+	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+	assert_int_equal(baseline_add(&baseline, fd), 0);
+	serve(fd, "so_keepalive = false;", &baseline);
+	assert_int_equal(get(fd, SOL_SOCKET, SO_KEEPALIVE), 0);
+	serve(fd, "", &baseline);
+	assert_int_equal(get(fd, SOL_SOCKET, SO_KEEPALIVE), 1);
+	baseline_deinit(&baseline);
+	close(fd);
+}
+
 static void option_that_the_kernel_refuses(void **state)
 {
 	(void)state;
@@ -309,8 +419,14 @@ static void dump_shows_the_kernel(void **state)
 	FILE *out = open_memstream(&text, &size);
 	listeners_dump(&listeners, out);
 	fclose(out);
-	assert_non_null(strstr(text, "so_keepalive = true\n"));
-	assert_non_null(strstr(text, "tcp_nodelay = true\n"));
+	assert_non_null(strstr(
+		text, "//   option                   unit           file           kernel\n"));
+	assert_non_null(
+		strstr(text, "//   so_keepalive             false          true           true\n"));
+	assert_non_null(
+		strstr(text, "//   tcp_nodelay              false          true           true\n"));
+	assert_non_null(strstr(
+		text, "//   so_oobinline             false          -              false\n"));
 	free(text);
 }
 
@@ -327,6 +443,8 @@ int main(void)
 		TEST(default_that_does_not_fit_is_left_out),
 		TEST(option_that_had_to_be_set_before_bind),
 		TEST(options_reach_the_connections),
+		TEST(line_that_is_removed_goes_back),
+		TEST(goes_back_to_the_unit),
 		TEST(option_that_the_kernel_refuses),
 		TEST(unknown_handler_is_named),
 		TEST(dump_shows_the_kernel),

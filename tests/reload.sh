@@ -178,14 +178,14 @@ like 'nothing waits any more' "$DAEMON_LOG" 'reloaded with [0-9] changes?, and 0
 # ---- options, on connections that are there and on those that come
 
 hold a "$TARGET_echo"
-file '' 'options: { so_keepalive = true; tcp_keepidle = 7000; so_rcvbuf = 65536; ip_tos = 16; so_priority = 5; };'
+file '' 'options: { so_keepalive = true; tcp_keepidle = 7000; so_rcvbuf = 50000; ip_tos = 16; so_priority = 5; };'
 reloads 'options'
 kernel echo >"$work/old.ss"
 hold b "$TARGET_echo"
 kernel echo | grep -c 'keepalive,11[0-9]min' >"$work/both"
 kernel echo >"$work/new.ss"
 like 'are set on a connection that is there' "$work/old.ss" 'keepalive,11[0-9]min'
-like 'so_rcvbuf too' "$work/old.ss" ',rb131072,'
+like 'so_rcvbuf too' "$work/old.ss" ',rb100000,'
 like 'and so_priority, which is not inherited' "$work/old.ss" 'class_id:(0x)?5\b'
 is 'and on those that come' "$(cat "$work/both")" 2
 is 'so_priority there too' "$(grep -Ec 'class_id:(0x)?5\b' "$work/new.ss")" 2
@@ -197,7 +197,7 @@ unlike 'so_keepalive is off on the old connection' "$work/old.ss" 'timer:\(keepa
 unlike 'and ip_tos is what the unit had' "$work/old.ss" 'tos:0x10'
 hold b "$TARGET_echo"
 kernel echo >"$work/new.ss"
-unlike 'and on the new one' "$work/new.ss" 'timer:\(keepalive|tos:0x10|,rb131072,.*,rb131072,'
+unlike 'and on the new one' "$work/new.ss" 'timer:\(keepalive|tos:0x10|,rb100000,'
 release b
 release a
 

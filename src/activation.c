@@ -187,23 +187,6 @@ void activation_unstore(const char *name)
 	activation_notify("FDSTOREREMOVE=1\nFDNAME=%s", name);
 }
 
-/* sd_notify_barrier(3), on the socket that is open: systemd closes the end that it is given. */
-int activation_barrier(int timeout_ms)
-{
-	int ends[2];
-
-	if (pipe2(ends, O_CLOEXEC) < 0)
-		return -errno;
-	int ours auto_close = ends[0], theirs auto_close = ends[1];
-	int r = send_fds("BARRIER=1", &theirs, 1);
-	theirs = close_fd(theirs);
-	if (r < 0)
-		return r;
-	struct pollfd end = { .fd = ours };
-	int n = poll(&end, 1, timeout_ms);
-	return n > 0 ? 0 : n == 0 ? -ETIMEDOUT : -errno;
-}
-
 int activation_take_watchdog(void)
 {
 	uint64_t us;

@@ -54,9 +54,6 @@ void activation_notify(const char *format, ...) __attribute__((format(printf, 1,
 int activation_store(const char *name, const int *fds, size_t n);
 void activation_unstore(const char *name);
 
-/* Waits until systemd has done what it was told; 0, -ETIMEDOUT or another -errno. */
-int activation_barrier(int timeout_ms);
-
 /*
  * WatchdogSec= of the unit, in ms: systemd wants WATCHDOG=1 at least so often. 0: it does not watch
  * over this process; -errno: the environment is wrong. It is taken out of the environment.

@@ -6,8 +6,8 @@
 #include "handover.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -17,8 +17,8 @@
 #include "activation.h"
 #include "util.h"
 
-#define BARRIER_MS 10000
-#define SNDBUF     (8 << 20) /* cut to net.core.wmem_max by the kernel */
+#define SNDBUF            (8 << 20) /* cut to net.core.wmem_max by the kernel, and doubled */
+#define FILES_FOR_A_QUEUE 100000    /* of 250 in a message, each of less than 1 KiB */
 
 static const char magic[8] = "ss-hand";
 
@@ -82,34 +82,70 @@ static int put(struct handover_out *out, const void *bytes, size_t length)
 	return r;
 }
 
-static int add_queue(struct handover_out *out)
+/* The receiving end is systemd's alone: when it has gone, ours hangs up. */
+static int add_queue(struct handover_out *out, int *ret_end)
 {
 	int ends[2], size = SNDBUF;
 
-	if (out->n_queues == HANDOVER_QUEUES)
-		return -ENOBUFS;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) < 0)
 		return -errno;
 	setsockopt(ends[0], SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
-	out->to[out->n_queues] = ends[0];
-	out->from[out->n_queues++] = ends[1];
+	out->to[out->n_queues++] = ends[0];
+	*ret_end = ends[1];
 	return 0;
 }
 
-int handover_open(struct handover_out *out, enum handover_cause cause, uint32_t pid,
-		  const struct handover_service *services, unsigned n_services)
+static unsigned queues_for(unsigned files)
 {
+	unsigned n = files / FILES_FOR_A_QUEUE + 1;
+
+	return n < HANDOVER_QUEUES ? n : HANDOVER_QUEUES;
+}
+
+unsigned handover_files(unsigned files)
+{
+	return 1 + queues_for(files);
+}
+
+static void name_of(char out[HANDOVER_NAME_MAX])
+{
+	snprintf(out, HANDOVER_NAME_MAX, HANDOVER_NAME "%d", (int)getpid());
+}
+
+int handover_open(struct handover_out *out, unsigned files)
+{
+	int fds[1 + HANDOVER_QUEUES];
+	char name[HANDOVER_NAME_MAX];
+	unsigned n = 0;
+	int r = 0;
+
 	memset(out, 0, sizeof(*out));
-	memcpy(out->head.magic, magic, sizeof(magic));
-	out->head.version = HANDOVER_VERSION;
-	out->head.cause = cause;
-	out->head.pid = pid;
-	out->head.n_services = n_services;
-	out->file = memfd_create("simple-server-handover", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	out->file = memfd_create("simple-server-handover", MFD_CLOEXEC);
 	if (out->file < 0)
 		return -errno;
-	int r = add_queue(out);
-	return r < 0 ? r : put(out, services, n_services * sizeof(*services));
+	fds[n++] = out->file;
+	for (unsigned i = 0; i < queues_for(files) && r == 0; i++)
+		r = add_queue(out, &fds[n]) ?: (n++, 0);
+	if (r == 0) {
+		name_of(name);
+		r = activation_store(name, fds, n);
+	}
+	while (n > 1)
+		close(fds[--n]);
+	return r;
+}
+
+int handover_begin(struct handover_out *out, enum handover_cause cause, uint32_t pid,
+		   const struct handover_service *services, unsigned n_services)
+{
+	out->head = (struct handover_head){
+		.version = HANDOVER_VERSION, .cause = cause, .pid = pid, .n_services = n_services
+	};
+	memcpy(out->head.magic, magic, sizeof(magic));
+	out->queue = 0;
+	out->used = 0;
+	out->label.first = out->label.n = 0;
+	return put(out, services, n_services * sizeof(*services));
 }
 
 static int send_batch(struct handover_out *out)
@@ -132,7 +168,7 @@ static int send_batch(struct handover_out *out)
 	header->cmsg_len = CMSG_LEN(size);
 	memcpy(CMSG_DATA(header), out->batch, size);
 	do
-		n = sendmsg(out->to[out->n_queues - 1], &message, MSG_NOSIGNAL);
+		n = sendmsg(out->to[out->queue], &message, MSG_NOSIGNAL);
 	while (n < 0 && errno == EINTR);
 	return n < 0 ? -errno : 0;
 }
@@ -144,10 +180,9 @@ static int flush_fds(struct handover_out *out)
 
 	if (out->label.n > 0)
 		r = send_batch(out);
-	if (r == -EAGAIN || r == -ENOBUFS) {
-		r = add_queue(out);
-		if (r == 0)
-			r = send_batch(out);
+	if (r == -EAGAIN && out->queue + 1 < out->n_queues) {
+		out->queue++;
+		r = send_batch(out);
 	}
 	out->label.first += out->label.n;
 	out->label.n = 0;
@@ -174,55 +209,41 @@ void handover_lose(struct handover_out *out, uint64_t id)
 	out->head.n_lost++;
 }
 
-/* Whether systemd has the receiving ends: else the sending ones hang up when ours are closed. */
-static bool is_kept(struct handover_out *out)
+static bool is_kept(const struct handover_out *out)
 {
 	for (unsigned i = 0; i < out->n_queues; i++) {
 		struct pollfd end = { .fd = out->to[i] };
-		out->from[i] = close_fd(out->from[i]);
 		if (poll(&end, 1, 0) != 0)
 			return false;
 	}
 	return true;
 }
 
-static int give(struct handover_out *out)
+int handover_finish(struct handover_out *out)
 {
-	int fds[1 + HANDOVER_QUEUES] = { out->file };
-
-	memcpy(fds + 1, out->from, out->n_queues * sizeof(int));
-	int r = activation_store(HANDOVER_NAME, fds, 1 + out->n_queues);
-	return r < 0 ? r : activation_barrier(BARRIER_MS);
-}
-
-int handover_store(struct handover_out *out)
-{
-	int r = flush_bytes(out);
+	int r = is_kept(out) ? flush_bytes(out) : -ENOSPC;
 
 	if (r == 0)
 		r = flush_fds(out);
-	if (r == 0)
-		r = write_all(out->file, &out->head, sizeof(out->head), 0);
-	if (r == 0 && fcntl(out->file, F_ADD_SEALS,
-			    F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL) < 0)
-		r = -errno;
-	if (r == 0)
-		r = give(out);
-	if (r == 0 && !is_kept(out)) {
-		activation_unstore(HANDOVER_NAME); /* of what it did take */
-		r = -ENOSPC;
-	}
-	return r;
+	return r < 0 ? r : write_all(out->file, &out->head, sizeof(out->head), 0);
+}
+
+void handover_take_back(struct handover_out *out)
+{
+	char name[HANDOVER_NAME_MAX];
+
+	name_of(name);
+	activation_unstore(name);
+	handover_close(out);
 }
 
 void handover_close(struct handover_out *out)
 {
-	for (unsigned i = 0; i < out->n_queues; i++) {
+	for (unsigned i = 0; i < out->n_queues; i++)
 		close_fd(out->to[i]);
-		close_fd(out->from[i]);
-	}
+	if (out->n_queues > 0)
+		out->file = close_fd(out->file);
 	out->n_queues = 0;
-	out->file = close_fd(out->file);
 }
 
 /* --- taking */
@@ -233,7 +254,11 @@ static int read_file(struct handover_in *in, int fd, size_t *ret_length)
 
 	if (fstat(fd, &st) < 0)
 		return -errno;
-	if (!S_ISREG(st.st_mode) || st.st_size < (off_t)sizeof(struct handover_head))
+	if (!S_ISREG(st.st_mode))
+		return -ENOTSUP;
+	if (st.st_size == 0)
+		return -ENODATA;
+	if (st.st_size < (off_t)sizeof(struct handover_head))
 		return -EBADMSG;
 	in->bytes = malloc((size_t)st.st_size);
 	if (!in->bytes)
@@ -283,10 +308,12 @@ static int check(struct handover_in *in, size_t length)
 static int find_file(struct handover_in *in, const int *fds, size_t n)
 {
 	size_t length = 0;
-	int r = -EBADMSG;
+	int r = -ENOTSUP;
 
-	for (size_t i = 0; i < n && r == -EBADMSG; i++)
+	for (size_t i = 0; i < n && r == -ENOTSUP; i++)
 		r = read_file(in, fds[i], &length);
+	if (r == -ENOTSUP)
+		return -EBADMSG;
 	return r < 0 ? r : check(in, length);
 }
 

@@ -6,6 +6,9 @@
  * next process is there: a handful of descriptors for any number of connections, because PID 1
  * compares each one that it is given with each that it has.
  *
+ * A process stores them at its start, empty; who fills them in the end need not speak to systemd,
+ * and so the keeper may be a process that systemd does not listen to (NotifyAccess=main).
+ *
  * The next process may be another version: a record says its own size and version, and who reads it
  * refuses what it does not know, one connection at a time. Numbers are of the machine's own byte
  * order; nothing here leaves the machine.
@@ -19,7 +22,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define HANDOVER_NAME "simple-server-handover" /* FDNAME= of all that is stored */
+/* FDNAME= of what a process stores: this and its id, so that it is told from what it has got. */
+#define HANDOVER_NAME     "simple-server-handover-"
+#define HANDOVER_NAME_MAX 40
 
 #define HANDOVER_VERSION  1   /* of the head and the services */
 #define HANDOVER_RECORD   1   /* of a record */
@@ -82,8 +87,8 @@ enum handover_flags {
 struct handover_out {
 	struct handover_head head;
 	int file;
-	int to[HANDOVER_QUEUES], from[HANDOVER_QUEUES];
-	unsigned n_queues;
+	int to[HANDOVER_QUEUES];
+	unsigned n_queues, queue; /* the one to send to */
 	struct {
 		uint32_t first, n;
 	} label; /* of the batch: its place among all descriptors */
@@ -92,9 +97,18 @@ struct handover_out {
 	_Alignas(8) unsigned char bytes[1 << 16]; /* not yet written */
 };
 
-/* Begins; 0 or -errno. Then handover_close() is due. */
-int handover_open(struct handover_out *out, enum handover_cause cause, uint32_t pid,
-		  const struct handover_service *services, unsigned n_services);
+/*
+ * Has systemd keep what can take up to `files` descriptors; 0, -ENOTCONN without systemd, or
+ * another -errno. Then handover_close() is due.
+ */
+int handover_open(struct handover_out *out, unsigned files);
+
+/* How many descriptors that takes here. */
+unsigned handover_files(unsigned files);
+
+/* Begins to fill it, on behalf of process `pid`; 0 or -errno. */
+int handover_begin(struct handover_out *out, enum handover_cause cause, uint32_t pid,
+		   const struct handover_service *services, unsigned n_services);
 
 /* A record with what follows it, of record->size bytes. The descriptors stay open here. */
 int handover_add(struct handover_out *out, const struct handover_record *record, const int *fds);
@@ -103,13 +117,16 @@ int handover_add(struct handover_out *out, const struct handover_record *record,
 void handover_lose(struct handover_out *out, uint64_t id);
 
 /*
- * Completes it and has systemd keep it. 0 when systemd has it for certain; -errno, and then nobody
- * has: -ENOTCONN without systemd, -ENOSPC where it did not take it (FileDescriptorStoreMax=, on
- * which it says nothing), -ETOOMANYREFS where more are in flight than the limit of files allows.
+ * Completes it. 0 when systemd has it for certain; else -errno: -ENOSPC where it did not take what
+ * handover_open() gave it (FileDescriptorStoreMax=, on which it says nothing), -ETOOMANYREFS where
+ * more are in flight than the limit of files allows.
  */
-int handover_store(struct handover_out *out);
+int handover_finish(struct handover_out *out);
 
-void handover_close(struct handover_out *out);
+/* After a failure: systemd lets go of it, and so of what is in flight. Not by the keeper. */
+void handover_take_back(struct handover_out *out);
+
+void handover_close(struct handover_out *out); /* of a zeroed one as well */
 
 /* --- taking */
 
@@ -123,9 +140,10 @@ struct handover_in {
 };
 
 /*
- * Reads what systemd kept, `fds` as passed. 0; or -EBADMSG where this is not what handover_store()
- * made, -EPROTO where it is of another version, and then every descriptor in it is closed and
- * counted in *ret_refused. Then handover_deinit() is due.
+ * Reads what systemd kept of one process, `fds` as passed. 0; -ENODATA where that was not filled;
+ * -EBADMSG where this is not what handover_finish() made, -EPROTO where it is of another version,
+ * and then every descriptor in it is closed and counted in *ret_refused. Then handover_deinit() is
+ * due.
  */
 int handover_read(struct handover_in *in, const int *fds, size_t n_fds, unsigned *ret_refused);
 

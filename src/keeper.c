@@ -42,8 +42,8 @@ static int hand_over_one(struct keeper *keeper, int fd, const struct ledger_entr
 static int hand_over(struct keeper *keeper, pid_t died)
 {
 	struct handover_out *out = keeper->out;
-	int r = handover_open(out, HANDOVER_CRASH, (uint32_t)died, keeper->services,
-			      keeper->n_services);
+	int r = handover_begin(out, HANDOVER_CRASH, (uint32_t)died, keeper->services,
+			       keeper->n_services);
 
 	for (int fd = 0; fd <= keeper->ledger->highest && r == 0; fd++) {
 		struct ledger_entry entry = ledger_get(keeper->ledger, fd);
@@ -54,7 +54,7 @@ static int hand_over(struct keeper *keeper, pid_t died)
 		else
 			handover_lose(out, entry.id);
 	}
-	return r < 0 ? r : handover_store(out);
+	return r < 0 ? r : handover_finish(out);
 }
 
 static _Noreturn void keep(struct keeper *keeper, pid_t whom)

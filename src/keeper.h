@@ -23,7 +23,7 @@ struct keeper {
 	struct ledger *ledger; /* borrowed, as the next three */
 	const struct handover_service *services;
 	unsigned n_services;
-	struct handover_out *out; /* for the keeper's use */
+	struct handover_out *out; /* open */
 	bool (*in_turn)(void *context, int fd);
 	void *context;
 	pid_t pid; /* 0: it is not there */

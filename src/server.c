@@ -270,8 +270,8 @@ static void on_ready(struct workers *workers)
 		return;
 	}
 	server->phase = SERVING;
-	succession_take(&server->succession, server->setup.handed, server->setup.n_handed);
-	setup_drop_handed(&server->setup);
+	succession_take(&server->succession, &server->setup.handed);
+	activation_release(&server->setup.handed);
 	notify_status(server, "READY=1\n");
 	watchdog_start(&server->watchdog, server->watchdog_ms, &server->loop, &server->workers,
 		       &server->pool);

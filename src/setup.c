@@ -21,22 +21,26 @@
 #define FILES_BASE       16
 #define FILES_FOR_A_PIPE 64
 
+static bool is_handed(const struct passed_fd *passed)
+{
+	return strncmp(passed->name, HANDOVER_NAME, strlen(HANDOVER_NAME)) == 0;
+}
+
 /* What a process before has left with systemd is no socket to listen on. */
-static void take_handed(struct setup *setup, struct passed_fds *fds)
+static void take_handed(struct setup *setup, struct passed_fds *fds, struct report *report)
 {
 	size_t left = 0;
 
-	for (size_t i = 0; i < fds->count; i++) {
-		struct passed_fd *passed = &fds->list[i];
-		if (strcmp(passed->name, HANDOVER_NAME) != 0) {
-			fds->list[left++] = *passed;
-			continue;
-		}
-		if (setup->n_handed < SETUP_HANDED_MAX)
-			setup->handed[setup->n_handed++] = steal_fd(&passed->fd);
-		close_fd(passed->fd);
-		free(passed->name);
+	setup->handed.list = calloc(fds->count + 1, sizeof(*fds->list));
+	if (!setup->handed.list) {
+		report_add(report, "%s", strerror(ENOMEM));
+		return;
 	}
+	for (size_t i = 0; i < fds->count; i++)
+		if (is_handed(&fds->list[i]))
+			setup->handed.list[setup->handed.count++] = fds->list[i];
+		else
+			fds->list[left++] = fds->list[i];
 	fds->count = left;
 }
 
@@ -120,7 +124,7 @@ unsigned setup_reserved_files(const struct settings *settings, size_t n_sockets)
 	unsigned workers = setup_workers(settings);
 
 	return FILES_BASE + 2 * (workers + 1) + (unsigned)n_sockets +
-	       2 * workers * pipes_each(settings);
+	       2 * workers * pipes_each(settings) + handover_files(setup_files());
 }
 
 int setup_load(const struct setup_options *options, struct settings **ret_settings,
@@ -140,7 +144,7 @@ void setup_make(struct setup *setup, const struct setup_options *options, struct
 
 	*setup = (struct setup){ 0 };
 	activation_take(&fds, report);
-	take_handed(setup, &fds);
+	take_handed(setup, &fds, report);
 	raise_file_limit();
 	setup->has_sockets = fds.count > 0;
 	if (setup_load(options, &settings, report) == 0) {
@@ -156,13 +160,6 @@ void setup_make(struct setup *setup, const struct setup_options *options, struct
 			add_sockets(setup, &fds, options, report);
 	}
 	activation_release(&fds);
-}
-
-void setup_drop_handed(struct setup *setup)
-{
-	for (size_t i = 0; i < setup->n_handed; i++)
-		close_fd(setup->handed[i]);
-	setup->n_handed = 0;
 }
 
 /* systemd.exec(5): a list, where the unit has several. */
@@ -197,7 +194,7 @@ void setup_remember(struct setup *setup, struct report *report)
 
 void setup_deinit(struct setup *setup)
 {
-	setup_drop_handed(setup);
+	activation_release(&setup->handed);
 	baseline_deinit(&setup->baseline);
 	listeners_deinit(&setup->listeners);
 	services_deinit(&setup->services);

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 
 #include "baseline.h"
+#include "activation.h"
 #include "listener.h"
 #include "report.h"
 #include "service.h"
@@ -19,15 +20,12 @@ struct setup_options {
 	bool allow_own_modules;      /* of the user who runs the server, not of root alone */
 };
 
-#define SETUP_HANDED_MAX 32 /* of two hand-overs: a process may have died before it took one */
-
 struct setup {
 	struct services services;
 	struct listeners listeners;
 	struct baseline baseline; /* all sockets that were passed, whether they are served or not */
-	int handed[SETUP_HANDED_MAX]; /* owned: what systemd kept for succession_take() */
-	size_t n_handed;
-	bool has_sockets; /* some were passed, whether they fit or not */
+	struct passed_fds handed; /* owned: what systemd kept for succession_take() */
+	bool has_sockets;         /* some were passed, whether they fit or not */
 };
 
 /*
@@ -35,9 +33,6 @@ struct setup {
  * numbers. It is complete when nothing was added to `report`.
  */
 void setup_make(struct setup *setup, const struct setup_options *options, struct report *report);
-
-/* Closes what was handed over; systemd keeps its own until it is told. */
-void setup_drop_handed(struct setup *setup);
 
 /*
  * Finds out what the units of the sockets had set, and remembers it: before an option is set. What

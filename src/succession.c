@@ -115,8 +115,13 @@ int succession_init(struct succession *succession, const struct services *servic
 	if (!succession->described || !succession->out)
 		return -ENOMEM;
 	describe(succession);
-	int r = activation_is_watched() && has_lasting(services) ? start_keeper(succession, files)
-								 : 0;
+	memset(succession->out, 0, sizeof(*succession->out));
+	int r = activation_is_watched() ? handover_open(succession->out, files) : -ENOTCONN;
+	if (r < 0) {
+		handover_close(succession->out);
+		return r == -ENOTCONN ? 0 : r;
+	}
+	r = has_lasting(services) ? start_keeper(succession, files) : 0;
 	if (r < 0)
 		no_keeper(-r);
 	return 0;
@@ -134,6 +139,8 @@ void succession_end(struct succession *succession)
 
 void succession_deinit(struct succession *succession)
 {
+	if (succession->out)
+		handover_close(succession->out);
 	ledger_free(succession->ledger);
 	free(succession->described);
 	free(succession->out);
@@ -231,31 +238,59 @@ static void tell_taken(const struct handover_head *head, const struct counts *co
 			    counts->gone);
 }
 
-void succession_take(struct succession *succession, const int *fds, size_t n)
+static void tell_nothing(unsigned closed, int error)
+{
+	journal_log(
+		JOURNAL_TAKEN_OVER, LOG_WARNING, &(struct journal_fields){ .error = error },
+		"nothing was taken over, %u connections are closed: what the process before left "
+		"%s%s",
+		closed,
+		error == EPROTO    ? "is of another version"
+		: error == EBADMSG ? "is damaged"
+				   : "cannot be read: ",
+		error == EPROTO || error == EBADMSG ? "" : strerror(error));
+}
+
+/* What one process has left. */
+static void take_of(struct succession *succession, const int *fds, size_t n)
 {
 	struct handover_in in;
 	struct counts counts = { 0 };
-	unsigned refused = 0;
+	unsigned closed = 0;
+	int r = handover_read(&in, fds, n, &closed);
 
-	if (n == 0)
-		return;
-	int r = handover_read(&in, fds, n, &refused);
 	if (r == 0) {
 		take_all(succession, &in, &counts);
 		tell_taken(in.head, &counts);
 		tell_lost(in.head);
-	} else {
-		journal_log(JOURNAL_TAKEN_OVER, LOG_WARNING,
-			    &(struct journal_fields){ .error = -r },
-			    "nothing was taken over, %u connections are closed: what the process "
-			    "before left %s",
-			    refused,
-			    r == -EPROTO    ? "is of another version"
-			    : r == -EBADMSG ? "is damaged"
-					    : strerror(-r));
+	} else if (r != -ENODATA) {
+		tell_nothing(closed, -r);
 	}
 	handover_deinit(&in);
-	activation_unstore(HANDOVER_NAME);
+}
+
+/* Whether an earlier one has this name too. */
+static bool is_seen(const struct passed_fds *fds, size_t i)
+{
+	for (size_t k = 0; k < i; k++)
+		if (strcmp(fds->list[k].name, fds->list[i].name) == 0)
+			return true;
+	return false;
+}
+
+void succession_take(struct succession *succession, const struct passed_fds *fds)
+{
+	for (size_t i = 0; i < fds->count; i++) {
+		int same[1 + HANDOVER_QUEUES];
+		size_t n = 0;
+		if (is_seen(fds, i))
+			continue;
+		for (size_t k = i; k < fds->count && n < ARRAY_SIZE(same); k++)
+			if (strcmp(fds->list[k].name, fds->list[i].name) == 0)
+				same[n++] = fds->list[k].fd;
+		take_of(succession, same, n);
+		activation_unstore(fds->list[i].name);
+	}
 }
 
 /* --- giving */
@@ -279,15 +314,15 @@ static int give_those_of(struct succession *succession, unsigned worker)
 
 static int give_all(struct succession *succession)
 {
-	int r = handover_open(succession->out, HANDOVER_RESTART, (uint32_t)getpid(),
-			      succession->described, (unsigned)succession->services->count);
+	int r = succession->out->n_queues == 0
+			? -ENOTCONN
+			: handover_begin(succession->out, HANDOVER_RESTART, (uint32_t)getpid(),
+					 succession->described,
+					 (unsigned)succession->services->count);
 
 	for (unsigned i = 0; i < succession->workers->count && r == 0; i++)
 		r = give_those_of(succession, i);
-	if (r == 0 && succession->out->head.n_connections > 0)
-		r = handover_store(succession->out);
-	handover_close(succession->out);
-	return r;
+	return r == 0 ? handover_finish(succession->out) : r;
 }
 
 static void take_back_one(struct succession *succession, const struct handover_record *record,
@@ -332,11 +367,13 @@ static void finish(struct succession *succession)
 			    &(struct journal_fields){ .error = -r },
 			    "connections cannot be handed over, and have their time to end: %s",
 			    r == -ENOSPC ? "systemd did not take them; FileDescriptorStoreMax= of "
-					   "the unit must be 16 or more"
+					   "the unit must be 32 or more"
 			    : r == -ENOTCONN ? "this was not started by systemd"
 					     : strerror(-r));
-	if (r < 0)
+	if (r < 0) {
+		handover_take_back(succession->out);
 		take_back(succession);
+	}
 	succession->done(succession, r);
 }
 

@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "activation.h"
 #include "keeper.h"
 #include "loop.h"
 #include "worker.h"
@@ -46,10 +47,10 @@ int succession_init(struct succession *succession, const struct services *servic
 void succession_deinit(struct succession *succession); /* accepts a zeroed one */
 
 /*
- * Takes over what systemd has kept (`fds`, borrowed) and tells in the journal what came of it; when
- * the workers serve.
+ * Takes over what systemd has kept, of one process or more: one may have died before it took what
+ * it was given. Tells in the journal what came of it. When the workers serve.
  */
-void succession_take(struct succession *succession, const int *fds, size_t n);
+void succession_take(struct succession *succession, const struct passed_fds *fds);
 
 /*
  * When the workers have paused: freezes the connections and gives them to systemd. Those that

@@ -155,9 +155,13 @@ check 'as they are' clients_end
 check 'connections are open' clients_start "127.0.0.1:$port" idle 50
 "$load" -q -m deaf -c 5 -d 30 "127.0.0.1:$port" >/dev/null 2>&1 &
 deaf=$!
+# Nothing moves any more, on no side.
 stuck() {
-	[ "$(ss -Hnt "dport = :$port" | awk '$3 > 0' | wc -l)" -ge 5 ]
+	before=$queues
+	queues=$(ss -Hnt "dport = :$port or sport = :$port" | awk '$2 + $3 > 0' | sort)
+	[ "$queues" = "$before" ] && [ "$(printf '%s\n' "$queues" | wc -l)" -ge 10 ]
 }
+queues=
 check 'and five whose answers wait in memory' wait_for 10 stuck
 check 'a crash' crashed 9
 check 'the others live' clients_end

@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -20,48 +19,46 @@
 #include "handover.h"
 #include "util.h"
 
-#define MANY 600 /* more than two batches */
+#define MANY  600    /* more than two batches */
+#define FILES 150000 /* two queues */
 
 static struct handover_out out;
 static int kept[64];
 static size_t n_kept;
 static bool keeps;
 static int notify = -1;
-static pthread_t pid_1;
 
 static const struct handover_service services[] = {
 	{ .socket = "echo", .handler = "echo" },
 	{ .socket = "second", .handler = "other" },
 };
 
-/* Keeps what it is given if `keeps`, and answers the barrier; ends with that. */
-static void *play_pid_1(void *unused)
+/* Takes the one message that there is, and keeps what it is given if `keeps`. */
+static void play_pid_1(void)
 {
-	for (;;) {
-		char text[256] = "";
-		union {
-			struct cmsghdr align;
-			char bytes[CMSG_SPACE(sizeof(int) * 64)];
-		} control;
-		struct iovec part = { .iov_base = text, .iov_len = sizeof(text) - 1 };
-		struct msghdr message = { .msg_iov = &part,
-					  .msg_iovlen = 1,
-					  .msg_control = control.bytes,
-					  .msg_controllen = sizeof(control) };
-		if (recvmsg(notify, &message, MSG_CMSG_CLOEXEC) < 0)
-			return unused;
-		struct cmsghdr *header = CMSG_FIRSTHDR(&message);
-		size_t n = header ? (header->cmsg_len - CMSG_LEN(0)) / sizeof(int) : 0;
-		for (size_t i = 0; i < n; i++) {
-			int fd;
-			memcpy(&fd, CMSG_DATA(header) + i * sizeof(int), sizeof(int));
-			if (keeps && strncmp(text, "FDSTORE=1\nFDNAME=" HANDOVER_NAME, 39) == 0)
-				kept[n_kept++] = fd;
-			else
-				close(fd);
-		}
-		if (strcmp(text, "BARRIER=1") == 0)
-			return NULL;
+	char text[256] = "";
+	union {
+		struct cmsghdr align;
+		char bytes[CMSG_SPACE(sizeof(int) * 64)];
+	} control;
+	struct iovec part = { .iov_base = text, .iov_len = sizeof(text) - 1 };
+	struct msghdr message = { .msg_iov = &part,
+				  .msg_iovlen = 1,
+				  .msg_control = control.bytes,
+				  .msg_controllen = sizeof(control) };
+
+	assert_true(recvmsg(notify, &message, MSG_CMSG_CLOEXEC) > 0);
+	assert_true(strncmp(text, "FDSTORE=1\nFDNAME=" HANDOVER_NAME, 39) == 0);
+	struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+	size_t n = header ? (header->cmsg_len - CMSG_LEN(0)) / sizeof(int) : 0;
+	assert_int_equal(n, handover_files(FILES));
+	for (size_t i = 0; i < n; i++) {
+		int fd;
+		memcpy(&fd, CMSG_DATA(header) + i * sizeof(int), sizeof(int));
+		if (keeps)
+			kept[n_kept++] = fd;
+		else
+			close(fd);
 	}
 }
 
@@ -124,7 +121,9 @@ static int numbered_fd(unsigned i)
 
 static void give(unsigned many)
 {
-	assert_int_equal(handover_open(&out, HANDOVER_CRASH, 42, services, 2), 0);
+	assert_int_equal(handover_open(&out, FILES), 0);
+	play_pid_1();
+	assert_int_equal(handover_begin(&out, HANDOVER_CRASH, 42, services, 2), 0);
 	for (unsigned i = 0; i < many; i++) {
 		struct sample sample = sample_of(i);
 		int fd = numbered_fd(i); /* open until the end, as connections are */
@@ -132,14 +131,6 @@ static void give(unsigned many)
 	}
 	handover_lose(&out, 7);
 	handover_lose(&out, 9);
-}
-
-static int store(void)
-{
-	assert_int_equal(pthread_create(&pid_1, NULL, play_pid_1, NULL), 0);
-	int r = handover_store(&out);
-	pthread_join(pid_1, NULL);
-	return r;
 }
 
 static void what_is_given_is_taken(void **state)
@@ -150,7 +141,7 @@ static void what_is_given_is_taken(void **state)
 
 	(void)state;
 	give(MANY);
-	assert_int_equal(store(), 0);
+	assert_int_equal(handover_finish(&out), 0);
 	assert_int_equal(handover_read(&in, kept, n_kept, &refused), 0);
 	assert_int_equal(refused, 0);
 	assert_int_equal(in.head->cause, HANDOVER_CRASH);
@@ -175,22 +166,35 @@ static void what_is_given_is_taken(void **state)
 static void nobody_keeps_it(void **state)
 {
 	(void)state;
-	give(3);
 	keeps = false;
-	assert_int_equal(store(), -ENOSPC);
+	give(3);
+	assert_int_equal(handover_finish(&out), -ENOSPC);
 }
 
 static void nobody_listens(void **state)
 {
 	(void)state;
 	activation_close_notify();
-	give(3);
-	assert_int_equal(handover_store(&out), -ENOTCONN);
+	assert_int_equal(handover_open(&out, FILES), -ENOTCONN);
+}
+
+/* Its process had no connections, or no time. */
+static void it_is_not_filled(void **state)
+{
+	struct handover_in in;
+	unsigned refused;
+
+	(void)state;
+	assert_int_equal(handover_open(&out, FILES), 0);
+	play_pid_1();
+	assert_int_equal(handover_read(&in, kept, n_kept, &refused), -ENODATA);
+	assert_int_equal(refused, 0);
+	handover_deinit(&in);
 }
 
 /* ---- what is wrong with it */
 
-/* The file is sealed: a copy of it takes its place. */
+/* In place of what was given: it may be cut. */
 static int copy_of(int file, size_t length)
 {
 	static unsigned char bytes[1 << 20];
@@ -218,7 +222,7 @@ static void expect_refused(int error)
 static void damaged(size_t place, const void *bytes, size_t n, int error)
 {
 	give(3);
-	assert_int_equal(store(), 0);
+	assert_int_equal(handover_finish(&out), 0);
 	kept[0] = copy_of(kept[0], SIZE_MAX);
 	assert_int_equal(pwrite(kept[0], bytes, n, (off_t)place), n);
 	expect_refused(error);
@@ -262,13 +266,13 @@ static void too_many_descriptors(void **state)
 
 static void cut_off(void **state)
 {
-	static const size_t lengths[] = { 0, 1, sizeof(struct handover_head) - 1,
+	static const size_t lengths[] = { 1, sizeof(struct handover_head) - 1,
 					  sizeof(struct handover_head),
 					  sizeof(struct handover_head) + 100 };
 
 	for (size_t i = 0; i < ARRAY_SIZE(lengths); i++) {
 		give(3);
-		assert_int_equal(store(), 0);
+		assert_int_equal(handover_finish(&out), 0);
 		kept[0] = copy_of(kept[0], lengths[i]);
 		expect_refused(-EBADMSG);
 		teardown(state);
@@ -280,7 +284,7 @@ static void no_file(void **state)
 {
 	(void)state;
 	give(3);
-	assert_int_equal(store(), 0);
+	assert_int_equal(handover_finish(&out), 0);
 	close(kept[0]);
 	memmove(kept, kept + 1, --n_kept * sizeof(int));
 	expect_refused(-EBADMSG);
@@ -293,7 +297,9 @@ static void records(uint16_t version, uint32_t size, unsigned expected)
 	unsigned refused, n = 0;
 	int fds[2];
 
-	assert_int_equal(handover_open(&out, HANDOVER_RESTART, 1, services, 2), 0);
+	assert_int_equal(handover_open(&out, FILES), 0);
+	play_pid_1();
+	assert_int_equal(handover_begin(&out, HANDOVER_RESTART, 1, services, 2), 0);
 	for (unsigned i = 0; i < 3; i++) {
 		struct sample sample = sample_of(i);
 		int fd = numbered_fd(i);
@@ -305,7 +311,7 @@ static void records(uint16_t version, uint32_t size, unsigned expected)
 		if (i == 1) /* only the word is wrong, not how much was written */
 			memcpy(out.bytes + out.used - sizeof(sample), &size, sizeof(size));
 	}
-	assert_int_equal(store(), 0);
+	assert_int_equal(handover_finish(&out), 0);
 	assert_int_equal(handover_read(&in, kept, n_kept, &refused), 0);
 	for (; handover_next(&in, fds); n++)
 		close(fds[0]);
@@ -347,10 +353,12 @@ static void descriptors_that_do_not_arrive(void **state)
 
 	(void)state;
 	give(MANY);
-	assert_int_equal(store(), 0);
+	assert_int_equal(handover_finish(&out), 0);
 	assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
 	low = limit;
-	low.rlim_cur = 3 + 2 * MANY - 100; /* those of give() are open as well */
+	int next = fcntl(notify, F_DUPFD_CLOEXEC, 0); /* the first that is free */
+	close(next);
+	low.rlim_cur = (rlim_t)next + MANY - 100;
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
 	assert_int_equal(handover_read(&in, kept, n_kept, &refused), 0);
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
@@ -376,6 +384,7 @@ int main(void)
 		TEST(what_is_given_is_taken),
 		TEST(nobody_keeps_it),
 		TEST(nobody_listens),
+		TEST(it_is_not_filled),
 		TEST(another_magic),
 		TEST(another_version),
 		TEST(a_wrong_byte),

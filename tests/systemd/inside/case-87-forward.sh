@@ -9,7 +9,7 @@ forward_config() { # forward_config SETTINGS [LINE]
 	mkdir -p "$directory" 2>/dev/null
 	[ -w "$directory" ] || mount -t tmpfs -o mode=755 tmpfs "$directory"
 	cat >"$directory/app.conf" <<-END
-		$2
+		${2-}
 		sockets = ( { name = "app"; handler = "forward"; settings: { $1 } } );
 	END
 	chmod 644 "$directory/app.conf"

@@ -121,7 +121,7 @@ differences() {
 		<(grep -v '^#' "${SERVICE%.service}@.service" | sed '/^$/d') |
 		sed -n 's/^[<>] \([A-Za-z]*\)=.*/\1/p' | sort -u | xargs
 }
-is "$(differences)" "After Description ExecStart Requires" \
+is "$(differences)" "After Description ExecReload ExecStart Requires" \
 	"the template is the service but for its name and its file"
 
 instance_exposure_is_low() {

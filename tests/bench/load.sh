@@ -65,10 +65,12 @@ load_first() # SERVER
 	fi
 }
 
-# A number of echoes, and nothing measured.
+counted='echo' # or churn
+
+# A number of echoes, or of connections with one, and nothing measured.
 load_count() # SERVER CONNECTIONS REQUESTS
 {
-	"$generator" "$1" echo "$2" 64 count "$3" >/dev/null
+	"$generator" "$1" "$counted" "$2" 64 count "$3" >/dev/null
 }
 
 # One measured window: "CPU-microseconds-per-request requests-per-second"

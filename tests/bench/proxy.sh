@@ -167,6 +167,8 @@ proxied_exactly()
 	if have strace; then
 		exact proxy-calls 'system calls per round trip (strace)' calls_strace 1 2 6.00
 		exact proxy-calls 'system calls per round trip (strace)' calls_strace 64 2 4.05
+		counted=churn exact proxy-calls-churn 'system calls per connection (strace)' \
+			calls_strace 16 2
 	fi
 	if have valgrind; then
 		exact proxy-instructions 'user-space instructions per round trip' instructions 1 0

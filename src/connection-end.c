@@ -154,6 +154,8 @@ static void shut(struct ss_connection *c)
 
 void connection_settle(struct ss_connection *c)
 {
+	if ((c->flags & (JOINED | FAILED)) == JOINED)
+		return; /* the relay ends it, behind the bytes of both sides */
 	if (c->flags & FAILED || (!c->output && c->flags & EOF_SEEN))
 		connection_end(c, c->reason);
 	else if (!c->output && !(c->flags & SHUT))
@@ -250,6 +252,7 @@ static void tell_timer(struct ss_connection *c)
 	if (timer_left(c) > 0)
 		return;
 	*connection_timer(c) = 0;
+	connection_note(c);
 	c->service->handler->timer(c);
 }
 
@@ -354,6 +357,7 @@ void ss_set_timer(struct ss_connection *c, int64_t in_ms)
 		/* 0 is "not set"; a millisecond late is no time at all. */
 		uint32_t due = (uint32_t)(c->set->loop->now + in_ms);
 		*connection_timer(c) = in_ms < 0 ? 0 : due ? due : 1;
+		connection_note(c);
 		connection_watch(c);
 	}
 }

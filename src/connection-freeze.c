@@ -26,11 +26,16 @@ static bool outlives_a_crash(const struct ss_connection *c)
 	       c->service->handler->flags & SS_STATELESS && !connection_has_leg(c->service);
 }
 
+static bool has_timer(const struct ss_connection *c)
+{
+	return c->service->handler->timer && *connection_timer(c);
+}
+
 /* Behind a proxy the kernel does not know the peer. */
 static bool is_held(const struct ss_connection *c)
 {
 	return c->flags & (uint16_t) ~(OPENED | DISCARD | LIMITED | PACED) || c->output ||
-	       c->input || c->state || service_has_proxies(c->service->section);
+	       c->input || c->state || has_timer(c) || service_has_proxies(c->service->section);
 }
 
 void connection_note(const struct ss_connection *c)
@@ -38,10 +43,12 @@ void connection_note(const struct ss_connection *c)
 	if (!c->set->ledger || !outlives_a_crash(c))
 		return;
 	ledger_set(c->set->ledger, c->source.fd,
-		   &(struct ledger_entry){ .state = is_held(c) ? LEDGER_HELD : LEDGER_LIVE,
-					   .flags = c->flags & DISCARD ? LEDGER_DISCARDS : 0,
-					   .service = c->service->index,
-					   .id = c->id });
+		   &(struct ledger_entry){
+			   .state = is_held(c) ? LEDGER_HELD : LEDGER_LIVE,
+			   .flags = (c->flags & DISCARD ? LEDGER_DISCARDS : 0) |
+				    (c->flags & OPENED || c->thawed ? LEDGER_OPENED : 0),
+			   .service = c->service->index,
+			   .id = c->id });
 }
 
 void connection_forget(const struct ss_connection *c)
@@ -61,13 +68,13 @@ static bool has_settled_leg(const struct ss_connection *c)
 	       !(connection_leg(c)->flags & (LEG_PEER_BROKEN | LEG_TARGET_BROKEN));
 }
 
-bool connection_can_freeze(const struct ss_connection *c)
+static bool can_freeze_but_for(const struct ss_connection *c, uint16_t flags)
 {
 	const struct ss_handler *handler = c->service->handler;
 
 	return c->service->section->preserve != SETTINGS_NEVER && !c->stays &&
 	       (handler->flags & SS_STATELESS || handler->freeze) &&
-	       !(c->flags & (FAILED | BUSY | CUT)) && has_settled_leg(c);
+	       !(c->flags & (FAILED | BUSY | CUT) & ~flags) && has_settled_leg(c);
 }
 
 static void set_peer(struct handover_record *record, const struct peer *peer)
@@ -182,27 +189,31 @@ static void leave(struct ss_connection *c)
 	atomic_fetch_sub_explicit(&set->count, 1, memory_order_relaxed);
 }
 
-/* Without memory the process has others sorrows; the connection then ends as at a stop. */
+/*
+ * What cannot be saved ends: politely, as at a stop, where the handler says so; without memory at
+ * once, and where its state is released already without a word to the handler.
+ */
 static void freeze(struct ss_connection *c, struct frozen *frozen)
 {
 	size_t state_length, records = buffer_size(frozen->records), fds = buffer_size(frozen->fds);
-	int r = c->flags & JOINED ? connection_relay_empty(c) : 0;
 
-	if (r == 0)
-		r = freeze_state(c, &state_length);
-	if (r == 0)
-		r = write_record(c, frozen, state_length);
-	if (r != 0) {
+	if (c->flags & JOINED && connection_relay_empty(c) < 0) {
+		c->flags |= CUT;
+		connection_end(c, SS_NO_MEMORY);
+	} else if (freeze_state(c, &state_length) != 0) {
+		c->stays = true;
+		connection_finish(c, SS_DRAIN);
+	} else if (write_record(c, frozen, state_length) == 0) {
+		frozen->count++;
+		leave(c);
+	} else {
 		if (frozen->records)
 			frozen->records->end = frozen->records->start + records;
 		if (frozen->fds)
 			frozen->fds->end = frozen->fds->start + fds;
-		c->stays = true;
-		connection_finish(c, SS_DRAIN);
-		return;
+		c->flags &= (uint16_t)~OPENED;
+		connection_end(c, SS_NO_MEMORY);
 	}
-	frozen->count++;
-	leave(c);
 }
 
 static struct ss_connection *member_of(struct list *member)
@@ -210,13 +221,13 @@ static struct ss_connection *member_of(struct list *member)
 	return container_of(member, struct ss_connection, member);
 }
 
-/* Those that have not had their first event count as well. */
+/* Those that have not had their first event count as well. A job is waited for when it matters. */
 unsigned connection_set_stuck(struct connection_set *set)
 {
 	unsigned n = atomic_load(&set->count);
 
 	list_for_each (l, &set->members)
-		n -= connection_can_freeze(member_of(l));
+		n -= can_freeze_but_for(member_of(l), BUSY);
 	return n;
 }
 
@@ -224,7 +235,7 @@ void connection_set_freeze(struct connection_set *set, struct frozen *frozen)
 {
 	for (struct list *l = set->members.next, *next; l != &set->members; l = next) {
 		next = l->next;
-		if (connection_can_freeze(member_of(l)))
+		if (can_freeze_but_for(member_of(l), 0))
 			freeze(member_of(l), frozen);
 	}
 }
@@ -305,14 +316,15 @@ static void restore_leg(struct ss_connection *c, const struct handover_record *r
 	leg->connect_ms = (uint16_t)record->connect_ms;
 }
 
+/* Of one that its thread has not seen: the clock of the loop is not looked at. */
 static void undo(struct ss_connection *c)
 {
 	struct buffer *state = c->state;
 
 	buffer_free(&state);
-	connection_drop(c, &c->output);
+	connection_forget_output(c, &c->output);
 	if (connection_has_leg(c->service))
-		connection_drop(c, &connection_leg(c)->output);
+		connection_forget_output(c, &connection_leg(c)->output);
 	if (!(c->flags & CLOSING))
 		buffer_free(&c->input);
 	if (c->flags & HEADER)
@@ -361,10 +373,69 @@ int connection_thaw(struct connection_set *set, struct service *service,
 		return r;
 	}
 	connection_note(c);
-	r = connection_add(c);
-	if (r < 0)
-		undo(c);
-	return r;
+	atomic_fetch_add_explicit(&set->count, 1, memory_order_relaxed);
+	pthread_mutex_lock(&set->arriving_lock);
+	list_add_tail(&set->arriving, &c->member);
+	pthread_mutex_unlock(&set->arriving_lock);
+	loop_post(set->loop, &set->arrive);
+	return 0;
+}
+
+static void give_up_arriving(struct ss_connection *c)
+{
+	connection_forget(c);
+	close(c->source.fd);
+	if (connection_has_leg(c->service))
+		close_fd(connection_leg(c)->source.fd);
+	atomic_fetch_sub_explicit(&c->set->count, 1, memory_order_relaxed);
+	undo(c);
+}
+
+/*
+ * Its first turn comes without an event: of one that is blocked in both directions epoll reports
+ * nothing, perhaps for ever.
+ */
+static void arrive(struct ss_connection *c)
+{
+	struct connection_set *set = c->set;
+	struct service *service = c->service;
+
+	if (loop_add(set->loop, &c->source, CONNECTION_MASK) == 0) {
+		c->source.ready(set->loop, &c->source);
+		return;
+	}
+	give_up_arriving(c);
+	if (set->ended)
+		set->ended(set, service);
+}
+
+static struct ss_connection *next_arriving(struct connection_set *set)
+{
+	struct ss_connection *c = NULL;
+
+	pthread_mutex_lock(&set->arriving_lock);
+	if (!list_empty(&set->arriving))
+		c = member_of(list_pop(&set->arriving));
+	pthread_mutex_unlock(&set->arriving_lock);
+	return c;
+}
+
+void connection_set_arrive(struct loop *loop, struct loop_message *message)
+{
+	struct connection_set *set = container_of(message, struct connection_set, arrive);
+	struct ss_connection *c;
+
+	(void)loop;
+	while ((c = next_arriving(set)))
+		arrive(c);
+}
+
+void connection_set_turn_back(struct connection_set *set)
+{
+	struct ss_connection *c;
+
+	while ((c = next_arriving(set)))
+		give_up_arriving(c);
 }
 
 /* In the first turn, in place of open(). */

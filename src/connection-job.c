@@ -38,6 +38,7 @@ static void finish(struct connection_job *job, struct ss_connection *c)
 
 	c->flags &= (uint16_t)~BUSY;
 	*connection_job(c) = NULL;
+	connection_note(c);
 	connection_moved(c); /* it was we who did not read */
 	tell_done(job, alive ? c : NULL);
 	if (alive)
@@ -85,6 +86,7 @@ static int submit(struct ss_connection *c, void (*work)(void *job),
 	job->connection = c;
 	job->done = done;
 	c->flags |= BUSY;
+	connection_note(c);
 	*connection_job(c) = job;
 	c->set->jobs++;
 	pool_submit(c->set->pool, &job->job);

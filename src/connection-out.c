@@ -42,6 +42,12 @@ void connection_drop(struct ss_connection *c, struct buffer **queue)
 		connection_consume(c, queue, buffer_size(*queue));
 }
 
+void connection_forget_output(struct ss_connection *c, struct buffer **queue)
+{
+	account(c, -(int64_t)buffer_size(*queue));
+	buffer_free(queue);
+}
+
 static bool may_queue(const struct ss_connection *c, const struct buffer *queue, size_t length)
 {
 	const struct capacity *capacity = c->service->capacity;
@@ -85,7 +91,10 @@ int connection_restore_output(struct ss_connection *c, struct buffer **queue, co
 
 void connection_tell_writable(struct ss_connection *c)
 {
-	c->flags &= (uint16_t)~WANTS;
+	if (c->flags & WANTS) {
+		c->flags &= (uint16_t)~WANTS;
+		connection_note(c);
+	}
 	if (!(c->flags & (FAILED | CLOSING)) && c->service->handler->writable)
 		c->service->handler->writable(c);
 }
@@ -156,6 +165,7 @@ int ss_write(struct ss_connection *c, const void *bytes, size_t length)
 static void want_room(struct ss_connection *c)
 {
 	c->flags |= WANTS;
+	connection_note(c);
 	c->source.events &= ~(uint32_t)EPOLLOUT;
 	connection_watch(c);
 }
@@ -192,6 +202,7 @@ void ss_want_writable(struct ss_connection *c)
 		return;
 	}
 	c->flags |= WANTS;
+	connection_note(c);
 	c->source.events |= EPOLLOUT;
 	loop_again(c->set->loop, &c->source);
 }

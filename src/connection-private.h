@@ -139,6 +139,8 @@ void connection_tell_writable(struct ss_connection *c);
 int connection_queue(struct ss_connection *c, struct buffer **queue, const void *bytes,
 		     size_t length);
 void connection_consume(struct ss_connection *c, struct buffer **queue, size_t length);
+/* Of a connection that its thread has not seen, as the next: the clock is not looked at. */
+void connection_forget_output(struct ss_connection *c, struct buffer **queue);
 /* What had been queued in another process; no limit is asked. 0 or -ENOMEM. */
 int connection_restore_output(struct ss_connection *c, struct buffer **queue, const void *bytes,
 			      size_t length);
@@ -158,8 +160,9 @@ void connection_relay_end(struct ss_connection *c);
 void connection_note(const struct ss_connection *c);
 void connection_forget(const struct ss_connection *c);
 
-/* connection-freeze.c: whether it can go to another process as it is. */
-bool connection_can_freeze(const struct ss_connection *c);
+/* connection-freeze.c: those on their way from another process come; or are closed. */
+loop_message_fn connection_set_arrive;
+void connection_set_turn_back(struct connection_set *set);
 
 /* connection-freeze.c: the first turn of one that was thawed; 0, or -errno to refuse it. */
 int connection_thawed(struct ss_connection *c);

@@ -113,6 +113,7 @@ static void deliver_eof(struct ss_connection *c)
 	if (c->flags & EOF_SEEN)
 		return;
 	c->flags |= EOF_SEEN;
+	connection_note(c);
 	if (c->flags & CLOSING)
 		return;
 	if (c->service->handler->eof)
@@ -277,6 +278,7 @@ static void look_for_reset(struct ss_connection *c)
 static void deliver_again(struct ss_connection *c)
 {
 	c->flags &= (uint16_t)~RESUMED;
+	connection_note(c);
 	if (c->input && ss_ready(c))
 		connection_deliver_waiting(c);
 }
@@ -381,6 +383,9 @@ int connection_set_init(struct connection_set *set, struct loop *loop,
 					.input = malloc(CONNECTION_READ_SIZE),
 					.pool = pool };
 	list_init(&set->members);
+	list_init(&set->arriving);
+	pthread_mutex_init(&set->arriving_lock, NULL);
+	set->arrive.deliver = connection_set_arrive;
 	pipes_init(&set->pipes, services ? services->capacity->pipes : PIPES_MAX);
 	if (services) {
 		set->places = places_new(services, worker);
@@ -391,6 +396,8 @@ int connection_set_init(struct connection_set *set, struct loop *loop,
 
 void connection_set_deinit(struct connection_set *set)
 {
+	connection_set_turn_back(set);
+	pthread_mutex_destroy(&set->arriving_lock);
 	free(set->input);
 	pipes_deinit(&set->pipes);
 	places_free(set->places, set->n_places);

@@ -12,6 +12,7 @@
 #ifndef SIMPLE_SERVER_CONNECTION_H
 #define SIMPLE_SERVER_CONNECTION_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -44,8 +45,11 @@ struct connection_set {
 	/* While open() runs: where the peer had connected to, by its header, and its id; else 0. */
 	uint64_t destination_of;
 	struct peer destination;
-	bool finishing;        /* whoever still joins is ended politely at once, */
-	bool aborting;         /* or without */
+	bool finishing;                /* whoever still joins is ended politely at once, */
+	bool aborting;                 /* or without */
+	pthread_mutex_t arriving_lock; /* guards `arriving`: those from another process, */
+	struct list arriving;          /* which this thread has not seen, */
+	struct loop_message arrive;    /* and which this tells it of */
 	struct ledger *ledger; /* NULL, or where is noted what may go on after a crash; borrowed */
 	/* NULL, or called after each end; and after each job, with NULL. */
 	void (*ended)(struct connection_set *set, struct service *service);

@@ -126,10 +126,13 @@ int handover_open(struct handover_out *out, unsigned files)
 	fds[n++] = out->file;
 	for (unsigned i = 0; i < queues_for(files) && r == 0; i++)
 		r = add_queue(out, &fds[n]) ?: (n++, 0);
-	if (r == 0) {
-		name_of(name);
-		r = activation_store(name, fds, n);
-	}
+	/* The file in a message of its own, before the queues: where it did not fit, they do not.
+	 */
+	name_of(name);
+	if (r == 0)
+		r = activation_store(name, fds, 1);
+	if (r == 0)
+		r = activation_store(name, fds + 1, n - 1);
 	while (n > 1)
 		close(fds[--n]);
 	return r;

@@ -29,13 +29,14 @@ static int hand_over_one(struct keeper *keeper, int fd, const struct ledger_entr
 		.version = HANDOVER_RECORD,
 		.service = (uint16_t)entry->service,
 		.n_fds = 1,
-		.flags = HANDOVER_OPENED,
 		.id = entry->id,
 		.began = -1,
 	};
 
 	if (entry->flags & LEDGER_DISCARDS)
 		record.flags |= HANDOVER_DISCARD;
+	if (entry->flags & LEDGER_OPENED)
+		record.flags |= HANDOVER_OPENED;
 	return handover_add(keeper->out, &record, &fd);
 }
 
@@ -54,6 +55,8 @@ static int hand_over(struct keeper *keeper, pid_t died)
 		else
 			handover_lose(out, entry.id);
 	}
+	if (out->head.n_connections + out->head.n_lost == 0)
+		return r; /* there is nothing to tell */
 	return r < 0 ? r : handover_finish(out);
 }
 

@@ -5,8 +5,8 @@
  * (ledger.h) in the form of handover.h. It costs nothing while it sleeps.
  *
  * It is cloned from a process with threads, and so it allocates nothing, locks nothing and logs
- * nothing: what it has to say is in the head of what it hands over. It closes nothing either, for
- * the table is not its own.
+ * nothing: what it has to say is in the head of what it hands over. While this process lives it
+ * closes nothing either, for the table is not its own.
  *
  * Main's thread.
  */

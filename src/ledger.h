@@ -27,6 +27,7 @@ enum ledger_state {
 
 enum ledger_flags {
 	LEDGER_DISCARDS = 1 << 0, /* ss_discard() */
+	LEDGER_OPENED = 1 << 1,   /* the handler knows it */
 };
 
 struct ledger_entry {

@@ -358,6 +358,9 @@ static void begin_handing_over(struct server *server)
 {
 	server->phase = HANDING_OVER;
 	reload_stop(&server->reload);
+	loop_arm(&server->loop, &server->deadline,
+		 (int64_t)server->settings->drain_ms + longest_linger_ms(server) + CUT_AFTER_MS +
+			 GIVE_UP_AFTER_MS);
 	count_down(server, "STOPPING=1\n");
 	journal_log(JOURNAL_STOPPING, LOG_INFO, NULL,
 		    "restarting: %u connections go to the next process",
@@ -365,18 +368,35 @@ static void begin_handing_over(struct server *server)
 	workers_pause(&server->workers);
 }
 
+/* The next process has the connections, and must not wait for jobs whose connections were cut off.
+ */
+static _Noreturn void leave_jobs(struct server *server)
+{
+	succession_end(&server->succession);
+	journal_log(JOURNAL_STOPPED, LOG_NOTICE, NULL,
+		    "stopped; jobs in the pool that have not returned end with the process");
+	journal_stop();
+	_exit(SERVER_EXIT_OK);
+}
+
 static void on_handed_over(struct succession *succession, int error)
 {
 	struct server *server = container_of(succession, struct server, succession);
 
-	if (error == 0)
-		loop_stop(&server->loop);
-	else
+	if (error != 0)
 		begin_drain(server);
+	else if (has_pool(server) && pool_look(&server->pool, INT64_MAX))
+		leave_jobs(server);
+	else
+		loop_stop(&server->loop);
 }
 
 static void begin_abort(struct server *server)
 {
+	if (server->phase == HANDING_OVER) {
+		succession_stop(&server->succession);
+		workers_drain(&server->workers);
+	}
 	server->phase = ABORTING;
 	loop_arm(&server->loop, &server->deadline, GIVE_UP_AFTER_MS);
 	count_down(server, "");

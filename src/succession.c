@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * See succession.h. Giving goes in steps: looking, until every connection can be frozen or there is
- * no more time to wait for one that cannot; freezing; and cutting, where some are left even then.
+ * See succession.h. Giving goes in steps. Looking: all are served on, until every connection can be
+ * frozen but for the jobs that are under way. Freezing: what is frozen begins no job, so that they
+ * run dry. Cutting, where some are left when the time is over.
  */
 #include "succession.h"
 
@@ -135,6 +136,13 @@ void succession_end(struct succession *succession)
 		loop_remove(succession->loop, &succession->keeper_died, NULL);
 	loop_disarm(succession->loop, &succession->keeper_died);
 	keeper_stop(&succession->keeper);
+}
+
+void succession_stop(struct succession *succession)
+{
+	succession->step = SUCCESSION_NONE;
+	loop_disarm(succession->loop, &succession->timer);
+	succession_end(succession);
 }
 
 void succession_deinit(struct succession *succession)
@@ -379,8 +387,7 @@ static void finish(struct succession *succession)
 
 static void freeze(struct succession *succession)
 {
-	succession->step = SUCCESSION_FREEZING;
-	succession->deadline = succession->loop->now + succession->linger_ms + CUT_AFTER_MS;
+	succession->step = SUCCESSION_FREEZING; /* until the same deadline */
 	workers_freeze(succession->workers, true);
 }
 
@@ -393,8 +400,9 @@ static void on_frozen(struct succession *succession, unsigned left)
 		finish(succession);
 		return;
 	}
-	if (succession->step == SUCCESSION_FREEZING) {
+	if (succession->step == SUCCESSION_FREEZING && late) {
 		succession->step = SUCCESSION_CUTTING;
+		succession->deadline += succession->linger_ms + CUT_AFTER_MS;
 		workers_finish(succession->workers);
 	} else if (late) {
 		workers_abort(succession->workers);
@@ -404,6 +412,8 @@ static void on_frozen(struct succession *succession, unsigned left)
 
 void succession_frozen(struct succession *succession, unsigned left)
 {
+	if (succession->step == SUCCESSION_NONE)
+		return;
 	if (succession->step != SUCCESSION_LOOKING)
 		on_frozen(succession, left);
 	else if (left == 0 || succession->loop->now >= succession->deadline)

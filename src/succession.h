@@ -63,6 +63,9 @@ void succession_give(struct succession *succession, int drain_ms, int linger_ms,
 /* The event `frozen` of the workers. */
 void succession_frozen(struct succession *succession, unsigned left);
 
+/* The connections are not given any more: those that are frozen end with the process. */
+void succession_stop(struct succession *succession);
+
 /* From now on a crash is the end of all connections. */
 void succession_end(struct succession *succession);
 

@@ -502,6 +502,8 @@ static void quiet_all(struct workers *workers)
 
 void workers_pause(struct workers *workers)
 {
+	if (workers->state == WORKERS_PAUSING)
+		return; /* `paused` is about to come */
 	workers->state = WORKERS_PAUSING;
 	quiet_all(workers);
 }

@@ -7,7 +7,7 @@
 # shellcheck source=tests/lib.sh
 . "${top_srcdir:-.}/tests/lib.sh"
 require socat ss
-plan 64
+plan 69
 
 keep=$top_builddir/tests/keep-systemd
 load=$top_builddir/src/simple-client
@@ -217,6 +217,27 @@ END
 check 'a restart with another handler' restarted
 check 'closes them' clients_end
 check 'which is said' logged '10 connections were not taken over and are closed: .*handler'
+finish 'it stops'
+
+# ---- a reader that has stopped: nothing happens on its connection, and it goes along all the same
+
+config <<END
+sockets = ( { name = "echo"; handler = "chargen"; timeouts: { write = 3.0; }; } );
+END
+begin
+timeout 60 socat -u "TCP:127.0.0.1:$port" EXEC:'sleep 60' 2>/dev/null &
+stopped=$!
+full() {
+	before=$queues
+	queues=$(ss -Hnt "sport = :$port" | awk '$3 > 0')
+	[ -n "$queues" ] && [ "$queues" = "$before" ]
+}
+queues=
+check 'chargen to somebody who does not read' wait_for 10 full
+check 'a restart' restarted
+check 'and another one' restarted
+check 'its time for taking nothing still runs' wait_for 15 logged 'ended: write-timeout'
+kill "$stopped" 2>/dev/null
 finish 'it stops'
 
 # ---- pairs

@@ -3,7 +3,7 @@
 #
 # WATCHDOG=1 comes as long as everything moves; a worker that hangs ends the process, and is named. What
 # waits for others, as a job or a frozen process, is no hang.
-# shellcheck disable=SC2154 # DAEMON_PID, PORT_name, TARGET_name: set by start_server
+# shellcheck disable=SC2034,SC2154 # server_env, wrapper: of start_server, which sets DAEMON_PID, ...
 # shellcheck source=tests/lib.sh
 . "${top_srcdir:-.}/tests/lib.sh"
 require socat

@@ -1,17 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /* Answers a byte with itself. At an "x" it waits first, where nobody should, until a FIFO is
- * opened; at a "j" it waits for that in a job. */
+ * opened; at a "j" it waits for that in a job. With `stop` main waits for it at the end. */
 #include <fcntl.h>
 #include <stdint.h>
 #include <simple-server.h>
+#include <stdbool.h>
 #include <unistd.h>
 
 struct settings {
 	const char *gate;
+	bool stop;
 };
 
 static const struct ss_key keys[] = {
 	SS_STRING(struct settings, gate, 1, 4096, NULL, "the FIFO"),
+	SS_BOOL(struct settings, stop, false, "wait for it in stop() too"),
 	SS_NO_MORE_KEYS,
 };
 
@@ -54,6 +57,14 @@ static size_t stuck_data(struct ss_connection *connection, const void *bytes, si
 	return length;
 }
 
+static void stuck_stop(struct ss_service *service)
+{
+	const struct settings *settings = (const struct settings *)ss_settings(service);
+
+	if (settings->stop)
+		wait_at(settings->gate);
+}
+
 static const struct ss_handler stuck_handler = {
 	.size = sizeof(struct ss_handler),
 	.abi = SS_ABI,
@@ -62,6 +73,7 @@ static const struct ss_handler stuck_handler = {
 	.keys = keys,
 	.settings_size = sizeof(struct settings),
 	.data = stuck_data,
+	.stop = stuck_stop,
 };
 
 SS_MODULE(stuck_handler);

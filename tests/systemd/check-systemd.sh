@@ -104,6 +104,8 @@ install_tree() {
 # machine; users of DynamicUser= have names only with nss-systemd.
 make_etc() {
 	mkdir "$scratch/etc" "$scratch/out"
+	# A module that can hang, for the cases that need one; as root's, wherever the build is.
+	install -m 644 "$build/tests/modules/stuck.so" "$scratch/out/" || fail "no tests/modules/stuck.so"
 	tr -d - </proc/sys/kernel/random/uuid >"$scratch/etc/machine-id"
 	echo 'passwd: files systemd' >"$scratch/etc/nsswitch.conf"
 	echo '127.0.0.1 localhost' >"$scratch/etc/hosts"

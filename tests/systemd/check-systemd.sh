@@ -13,7 +13,7 @@
 set -u
 umask 022
 
-readonly TIME_LIMIT=300
+readonly TIME_LIMIT=600
 here=$(cd "$(dirname "$0")" && pwd)
 
 skip() {

@@ -7,7 +7,7 @@
 # shellcheck source=tests/lib.sh
 . "${top_srcdir:-.}/tests/lib.sh"
 require ss socat
-plan 100
+plan 101
 
 patience=20
 
@@ -214,6 +214,9 @@ file '' 'timeouts: { idle = 0.3; };'
 reloads 'a time-out'
 check 'holds for a connection that was there' wait_for 5 logged 'connection .* ended: idle-timeout'
 release a
+# A time that does not pass while the file is written.
+file '' 'timeouts: { idle = 600.0; };'
+reloads 'a longer one'
 hold a "$TARGET_echo"
 file '' 'timeouts: { idle = 600.0; lifetime = 0.5; };'
 reloads 'another one'

@@ -164,7 +164,7 @@ static int send_fds(const char *state, const int *fds, size_t n)
 				  .msg_controllen = CMSG_SPACE(n * sizeof(int)) };
 	struct cmsghdr *header = CMSG_FIRSTHDR(&message);
 
-	if (notify_fd < 0)
+	if (notify_fd < 0 || !header)
 		return -ENOTCONN;
 	header->cmsg_level = SOL_SOCKET;
 	header->cmsg_type = SCM_RIGHTS;

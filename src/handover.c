@@ -263,7 +263,7 @@ static int read_file(struct handover_in *in, int fd, size_t *ret_length)
 		return -ENODATA;
 	if (st.st_size < (off_t)sizeof(struct handover_head))
 		return -EBADMSG;
-	in->bytes = malloc((size_t)st.st_size);
+	in->bytes = calloc(1, (size_t)st.st_size);
 	if (!in->bytes)
 		return -ENOMEM;
 	for (size_t at = 0; at < (size_t)st.st_size;) {

@@ -7,7 +7,7 @@
 # shellcheck source=tests/lib.sh
 . "${top_srcdir:-.}/tests/lib.sh"
 require socat
-plan 10
+plan 13
 
 mkdir "$work/lib" && cp "$top_builddir/tests/modules/stuck.so" "$work/lib" &&
 	chmod 755 "$work" "$work/lib" "$work/lib/stuck.so" && mkfifo "$work/gate" &&
@@ -53,5 +53,15 @@ check 'it ends nevertheless' wait_for 20 gone "$DAEMON_PID"
 stop_server
 is 'with the exit status of a failure' "$daemon_status" 70
 check 'and says why' logged 'does not return: it ends with the process'
+kill "$client" 2>/dev/null
+end_play
+
+# A restart waits for no worker that hangs either.
+check 'it starts again' start_server --self-stop --timeout 30 --tcp stuck=127.0.0.1:0
+hang
+check 'a callback hangs' wait_for 10 logged 'has not returned for'
+kill -USR1 "$DAEMON_PID"
+check 'it ends when it should hand its connections over' wait_for 20 gone "$DAEMON_PID"
+stop_server
 kill "$client" 2>/dev/null
 end_play

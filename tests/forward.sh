@@ -406,7 +406,7 @@ stalls() {
 		[ "$(sed -n 's/^sent //p' "$work/client.out")" = "$(sed -n 's/^taken //p' "$work/target.out")" ]
 }
 if [ -z "$other" ]; then
-	skip 'pages for pipes' 'cannot be another user here' 8
+	skip 'pages for pipes' 'cannot be another user here' 9
 else
 	check 'it starts as a user' start_server --tcp echo=127.0.0.1:0 --tcp tcp=127.0.0.1:0 \
 		--tcp full=127.0.0.1:0

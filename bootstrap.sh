@@ -117,7 +117,8 @@ check() {
 	fi
 	compile systemd libcmocka-dev iproute2 netcat-openbsd socat
 	status=0
-	make -C "$build" -j"$(nproc)" check || status=1
+	# Most of a test is waiting.
+	make -C "$build" -j$((2 * $(nproc))) check || status=1
 	reason=$(no_container)
 	if [ -n "$reason" ]; then
 		echo "check-systemd: skipped, $reason"

@@ -9,6 +9,8 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <syslog.h>
@@ -21,6 +23,8 @@
 /* The bits of SO_BUF_LOCK, which only the kernel's own headers name. */
 #define SNDBUF_LOCK 1
 #define RCVBUF_LOCK 2
+
+#define OUT_OF_TURN 64
 
 /* O_NONBLOCK belongs to the open socket, which PID 1 shares: it is set anew at each start. */
 static int make_nonblocking(int fd)
@@ -180,8 +184,11 @@ static void stage_one(struct listener *listener, size_t i, struct report *report
 	}
 	if ((first || !same_option(&was, &option)) && !set(listener, i, &option, report))
 		return;
-	if (sockopt_stage_on(row, listener->family) == SOCKOPT_ACCEPTED)
-		next->list[next->count++] = (struct listener_option){ row, option.value };
+	enum sockopt_stage stage = sockopt_stage_on(row, listener->family);
+	if (stage >= SOCKOPT_INHERITED)
+		next->list[next->count++] = (struct listener_option){
+			.row = row, .value = option.value, .inherited = stage == SOCKOPT_INHERITED
+		};
 }
 
 /* Those that are not known yet. */
@@ -302,10 +309,29 @@ void listener_free_options(struct listener *listener)
 	free(listener->unit);
 }
 
+/*
+ * A connection inherits what the listener has when its handshake ends, not when it is accepted:
+ * whom systemd has started us for is there already. tcp_get_info() of a listener has the length of
+ * the queue in tcpi_unacked. Workers may take those out of turn.
+ */
+static int count_early(const struct listener *listener)
+{
+	struct tcp_info info = { 0 };
+	socklen_t length = sizeof(info);
+
+	if (!(listener->family & SOCKOPT_TCP) ||
+	    getsockopt(listener->fd, IPPROTO_TCP, TCP_INFO, &info, &length) < 0 ||
+	    info.tcpi_unacked == 0)
+		return 0;
+	return (int)info.tcpi_unacked + OUT_OF_TURN;
+}
+
 void listeners_apply(struct listeners *listeners, struct report *report)
 {
 	listeners_stage(listeners, report);
 	listeners_commit(listeners);
+	for (size_t k = 0; k < listeners->count; k++)
+		listeners->list[k].early = count_early(&listeners->list[k]);
 }
 
 /* ---- the connections that are there */
@@ -339,10 +365,12 @@ static void add_change(const struct listeners *listeners, struct service *servic
 		       bool *buffers)
 {
 	const struct sockopt *row = &sockopt_table[i];
-	struct settings_option was = listener_option_in(service->section, i);
-	struct settings_option option = listener_option_in(service->next, i);
+	struct settings_option was = { 0 };
+	struct settings_option option = listener_option_in(service_coming(service), i);
 	struct service_option change = { .row = row, .value = option.value };
 
+	if (service->next)
+		was = listener_option_in(service->section, i);
 	if (row->stage < SOCKOPT_INHERITED ||
 	    (same_option(&was, &option) && !(is_lock(row) && !option.set && *buffers)))
 		return;

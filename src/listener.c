@@ -124,7 +124,14 @@ void listeners_deinit(struct listeners *listeners)
 	*listeners = (struct listeners){ 0 };
 }
 
-int listener_accept(const struct listener *listener, struct peer *ret_peer)
+/* More often than needed does no harm. */
+static bool is_early(struct listener *listener)
+{
+	return unlikely(atomic_load_explicit(&listener->early, memory_order_relaxed) > 0) &&
+	       atomic_fetch_sub(&listener->early, 1) > 0;
+}
+
+int listener_accept(struct listener *listener, struct peer *ret_peer)
 {
 	union peer_address address = { 0 };
 	socklen_t length = sizeof(address);
@@ -134,9 +141,11 @@ int listener_accept(const struct listener *listener, struct peer *ret_peer)
 		return -errno;
 	*ret_peer = peer_of(fd, &address);
 	const struct listener_options *options = listener->per_connection;
+	bool early = is_early(listener);
 	for (size_t i = 0; options && i < options->count; i++)
 		/* It worked on the listener; here only a connection that is gone already can fail.
 		 */
-		sockopt_set(fd, options->list[i].row, &options->list[i].value);
+		if (early || !options->list[i].inherited)
+			sockopt_set(fd, options->list[i].row, &options->list[i].value);
 	return fd;
 }

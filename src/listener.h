@@ -18,12 +18,14 @@
 #include "report.h"
 #include "service.h"
 
-/* What accept() does not hand down and is set on each connection. Constant. */
+/* What is set on a connection. Constant. */
 struct listener_options {
 	size_t count;
 	struct listener_option {
 		const struct sockopt *row;
 		struct sockopt_value value;
+		bool inherited; /* accept() hands it down, but for who was there before it was set
+				 */
 	} list[];
 };
 
@@ -33,6 +35,7 @@ struct listener {
 	struct service *service;
 	char address[PEER_ADDRESS_MAX];
 	_Atomic(const struct listener_options *) per_connection; /* owned; NULL: none yet */
+	_Atomic int early; /* connections that may have been there before their options were */
 	_Atomic int64_t paused_logged; /* loop time of the last "paused" entry, ms */
 	_Atomic unsigned paused_count; /* pauses since then */
 
@@ -89,8 +92,9 @@ void listeners_undo(struct listeners *listeners);
 void listeners_release_former(struct listeners *listeners);
 
 /*
- * What that means for the connections that a service has: makes service->changes. An option that is
- * taken back and was set on each connection stays there. 0 or -ENOMEM.
+ * What that means for the connections that a service has: makes service->changes; where no section
+ * is coming, of all options that its section sets. An option that is taken back and was set on each
+ * connection stays there. 0 or -ENOMEM.
  */
 int listeners_find_changes(const struct listeners *listeners, struct service *service);
 
@@ -114,6 +118,6 @@ void listeners_deinit(struct listeners *listeners);
  * The next connection: its fd (non-blocking, close-on-exec, options set) and its peer, or -errno of
  * accept4().
  */
-int listener_accept(const struct listener *listener, struct peer *ret_peer);
+int listener_accept(struct listener *listener, struct peer *ret_peer);
 
 #endif

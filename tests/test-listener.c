@@ -9,6 +9,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/vm_sockets.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -277,6 +279,31 @@ static void options_reach_the_connections(void **state)
 	close(client);
 }
 
+/* Whoever is in the queue before the options are set has not inherited them. */
+static void options_reach_who_was_there_before(void **state)
+{
+	union peer_address address;
+	socklen_t length = sizeof(address);
+	struct peer peer;
+
+	(void)state;
+	load_echo("so_keepalive = true; so_priority = 5; tcp_keepidle = 77;");
+	int listener = listening(AF_INET, SOCK_STREAM);
+	assert_int_equal(getsockname(listener, &address.any, &length), 0);
+	int client = socket(AF_INET, SOCK_STREAM, 0);
+	assert_int_equal(connect(client, &address.any, length), 0);
+	add(listener);
+	listeners_apply(&listeners, &report);
+	assert_int_equal(report.n_lines, 0);
+	int fd = listener_accept(&listeners.list[0], &peer);
+	assert_true(fd >= 0);
+	assert_int_equal(get(fd, SOL_SOCKET, SO_KEEPALIVE), 1);
+	assert_int_equal(get(fd, SOL_SOCKET, SO_PRIORITY), 5);
+	assert_int_equal(get(fd, IPPROTO_TCP, TCP_KEEPIDLE), 77);
+	close(fd);
+	close(client);
+}
+
 /* Each option with a value that is not the kernel's own; those that need a privilege may fail. */
 static const char *const lines[] = {
 	"so_keepalive = true;",
@@ -443,6 +470,7 @@ int main(void)
 		TEST(default_that_does_not_fit_is_left_out),
 		TEST(option_that_had_to_be_set_before_bind),
 		TEST(options_reach_the_connections),
+		TEST(options_reach_who_was_there_before),
 		TEST(line_that_is_removed_goes_back),
 		TEST(goes_back_to_the_unit),
 		TEST(option_that_the_kernel_refuses),

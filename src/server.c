@@ -547,7 +547,7 @@ static int start(struct server *server)
 				 &server->loop, &events, server);
 	if (r == 0)
 		r = succession_init(&server->succession, &server->setup.services, &server->workers,
-				    &server->loop, setup_files());
+				    &server->pool, &server->loop, setup_files());
 	return r < 0 ? r : workers_start(&server->workers);
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * See succession.h. Giving goes in steps. Looking: all are served on, until every connection can be
- * frozen but for the jobs that are under way. Freezing: what is frozen begins no job, so that they
+ * frozen but for jobs that were begun since. Freezing: what is frozen begins no job, so that they
  * run dry. Cutting, where some are left when the time is over.
  */
 #include "succession.h"
@@ -102,11 +102,12 @@ static int start_keeper(struct succession *succession, unsigned files)
 static loop_source_fn on_time;
 
 int succession_init(struct succession *succession, const struct services *services,
-		    struct workers *workers, struct loop *loop, unsigned files)
+		    struct workers *workers, struct pool *pool, struct loop *loop, unsigned files)
 {
 	*succession = (struct succession){
 		.services = services,
 		.workers = workers,
+		.pool = pool,
 		.loop = loop,
 		.described = calloc(services->count, sizeof(struct handover_service)),
 		.out = aligned_alloc(_Alignof(struct handover_out), sizeof(struct handover_out)),
@@ -410,13 +411,23 @@ static void on_frozen(struct succession *succession, unsigned left)
 	loop_arm(succession->loop, &succession->timer, LOOK_MS);
 }
 
+/* One that was there before the restart: it may take long. What comes after it is waited for later.
+ */
+static bool has_old_job(const struct succession *succession)
+{
+	int64_t age_ms = succession->loop->now - succession->began;
+
+	return pool_has_older(succession->pool, age_ms * 1000000);
+}
+
 void succession_frozen(struct succession *succession, unsigned left)
 {
 	if (succession->step == SUCCESSION_NONE)
 		return;
 	if (succession->step != SUCCESSION_LOOKING)
 		on_frozen(succession, left);
-	else if (left == 0 || succession->loop->now >= succession->deadline)
+	else if (succession->loop->now >= succession->deadline ||
+		 (left == 0 && !has_old_job(succession)))
 		freeze(succession);
 	else
 		loop_arm(succession->loop, &succession->timer, LOOK_MS);
@@ -435,7 +446,8 @@ void succession_give(struct succession *succession, int drain_ms, int linger_ms,
 {
 	succession->done = done;
 	succession->linger_ms = linger_ms;
-	succession->deadline = succession->loop->now + drain_ms;
+	succession->began = succession->loop->now;
+	succession->deadline = succession->began + drain_ms;
 	succession->step = SUCCESSION_LOOKING;
 	workers_freeze(succession->workers, false);
 }

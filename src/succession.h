@@ -23,8 +23,9 @@ struct succession;
 typedef void succession_done_fn(struct succession *succession, int error);
 
 struct succession {
-	const struct services *services; /* borrowed, as the next two */
+	const struct services *services; /* borrowed, as the next three */
 	struct workers *workers;
+	struct pool *pool;
 	struct loop *loop;
 	struct ledger *ledger; /* owned, as all that follows; NULL: there is no keeper */
 	struct handover_service *described; /* services as a hand-over names them */
@@ -34,7 +35,7 @@ struct succession {
 	struct loop_source timer;
 	succession_done_fn *done;
 	enum { SUCCESSION_NONE, SUCCESSION_LOOKING, SUCCESSION_FREEZING, SUCCESSION_CUTTING } step;
-	int64_t deadline; /* of the step: loop time */
+	int64_t began, deadline; /* giving, and its step: loop time */
 	int linger_ms;
 };
 
@@ -43,7 +44,7 @@ struct succession {
  * Where there can be no keeper an entry in the journal says so, and that is no error.
  */
 int succession_init(struct succession *succession, const struct services *services,
-		    struct workers *workers, struct loop *loop, unsigned files);
+		    struct workers *workers, struct pool *pool, struct loop *loop, unsigned files);
 void succession_deinit(struct succession *succession); /* accepts a zeroed one */
 
 /*

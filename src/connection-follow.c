@@ -13,7 +13,7 @@
  * A connection may be of another family than the listener that had the option, or be broken off
  * already: what cannot be set is left.
  */
-static void set_options(struct ss_connection *c)
+void connection_set_options(const struct ss_connection *c)
 {
 	bool has_leg = connection_has_leg(c->service) && connection_leg(c)->source.fd >= 0;
 
@@ -54,6 +54,6 @@ void connection_follow(struct ss_connection *c)
 	connection_note(c);
 	if (c->flags & FAILED)
 		return;
-	set_options(c);
+	connection_set_options(c);
 	follow_timeouts(c);
 }

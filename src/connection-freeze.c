@@ -372,6 +372,7 @@ int connection_thaw(struct connection_set *set, struct service *service,
 		undo(c);
 		return r;
 	}
+	connection_set_options(c);
 	connection_note(c);
 	atomic_fetch_add_explicit(&set->count, 1, memory_order_relaxed);
 	pthread_mutex_lock(&set->arriving_lock);

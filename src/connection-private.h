@@ -128,6 +128,8 @@ bool connection_read_header(struct ss_connection *c);
 
 /* connection-follow.c: goes by the section that the service has now. */
 void connection_follow(struct ss_connection *c);
+/* Those of service->changes, on the socket and that of its leg. */
+void connection_set_options(const struct ss_connection *c);
 
 /* connection-out.c */
 void connection_flush(struct ss_connection *c);

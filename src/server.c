@@ -259,6 +259,22 @@ static void on_touched(struct workers *workers)
 	loop_arm(&server->loop, &server->status, wait > 0 ? wait : 0);
 }
 
+/*
+ * They have the options that the file had when they were accepted. Where memory is short they keep
+ * these.
+ */
+static void take_over(struct server *server)
+{
+	const struct services *services = &server->setup.services;
+
+	for (size_t i = 0; server->setup.handed.count > 0 && i < services->count; i++)
+		listeners_find_changes(&server->setup.listeners, &services->list[i]);
+	succession_take(&server->succession, &server->setup.handed);
+	for (size_t i = 0; i < services->count; i++)
+		service_release_former(&services->list[i]);
+	activation_release(&server->setup.handed);
+}
+
 static void on_ready(struct workers *workers)
 {
 	struct server *server = workers->owner;
@@ -270,8 +286,7 @@ static void on_ready(struct workers *workers)
 		return;
 	}
 	server->phase = SERVING;
-	succession_take(&server->succession, &server->setup.handed);
-	activation_release(&server->setup.handed);
+	take_over(server);
 	notify_status(server, "READY=1\n");
 	watchdog_start(&server->watchdog, server->watchdog_ms, &server->loop, &server->workers,
 		       &server->pool);

@@ -3,80 +3,13 @@
 #
 # Live connections go to the next process: over restarts, over crashes, and what happens where they
 # cannot. keep-systemd plays PID 1 with its fd store.
-# shellcheck disable=SC2154 # sanitized: set by lib.sh
+# shellcheck disable=SC2154 # sanitized: set by lib.sh; load, port, told, told_2, socat: by keep-lib.sh
 # shellcheck source=tests/lib.sh
 . "${top_srcdir:-.}/tests/lib.sh"
+# shellcheck source=tests/keep-lib.sh
+. "${top_srcdir:-.}/tests/keep-lib.sh"
 require socat ss
 plan 69
-
-keep=$top_builddir/tests/keep-systemd
-load=$top_builddir/src/simple-client
-keep_pid=
-
-# ---- the server over its lives
-
-# begin KEEP-OPTION...: the server's log of all its lives is $DAEMON_LOG.
-begin() {
-	rm -f "$work/say" "$work/do"
-	mkfifo "$work/say" "$work/do" || exit 99
-	exec 8<>"$work/say" 9<>"$work/do"
-	: >"$DAEMON_LOG"
-	# shellcheck disable=SC2086 # a list of words
-	"$keep" "$@" -- "$server" --config "$conf" --allow-own-modules --ignore-unknown-sockets \
-		$allow_root <"$work/do" >"$work/say" 2>"$DAEMON_LOG" &
-	keep_pid=$!
-	expect port && port=$told
-	expect ready
-}
-
-# expect WORD: what keep-systemd says next; what comes with it is in `told` and `told_2`.
-expect() {
-	read -r said told told_2 <&8
-	[ "$said" = "$1" ] && return
-	diag "keep-systemd said $said $told instead of $1"
-	return 1
-}
-
-tell() {
-	echo "$*" >&9
-}
-
-restarted() {
-	tell restart
-	expect died && [ "$told" = 0 ] && expect ready
-}
-
-# crashed SIGNAL: the process after that is ready.
-crashed() {
-	tell "send $1"
-	expect died && expect ready
-}
-
-ended() {
-	expect died && [ "$told" = 0 ]
-}
-
-# finish NAME: the end is clean.
-finish() {
-	tell stop
-	check "$1" ended
-	wait "$keep_pid"
-	keep_pid=
-}
-
-# keep-systemd takes its daemon along.
-trap '[ -z "$keep_pid" ] || kill "$keep_pid"; cleanup' EXIT
-
-# connection NAME: one to the server, held by socat; NAME.in is what it sends, and see got.
-connection() {
-	mkfifo "$work/$1.in"
-	timeout 60 socat -t 1 - "TCP:127.0.0.1:$port" <"$work/$1.in" >"$work/$1.out" 2>/dev/null &
-	socat=$!
-}
-
-got() {
-	grep -Eqx -e "$2" "$work/$1.out"
-}
 
 many=1000
 [ "$sanitized" = 0 ] || many=200

@@ -1,0 +1,150 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+#
+# Live connections where the next process is not like the one before: another version, another file, a
+# wrong one, fewer descriptors. And where the one before has something under way: a job, a second signal.
+# shellcheck disable=SC2034,SC2119,SC2154 # load, port, told, socat: set by keep-lib.sh; begin without an option
+# shellcheck source=tests/lib.sh
+. "${top_srcdir:-.}/tests/lib.sh"
+# shellcheck source=tests/keep-lib.sh
+. "${top_srcdir:-.}/tests/keep-lib.sh"
+require socat ss
+plan 42
+
+# echo OPTIONS: the file.
+echo_with() {
+	config <<-END
+		sockets = ( { name = "echo"; handler = "echo"; log: { connections = false; };
+		              options: { $1 }; } );
+	END
+}
+
+# ---- another version
+
+# What tells the two apart is the version alone; that of the state is in tests/test-handover.c.
+next=$work/next
+LC_ALL=C sed 's/simple-server [0-9]*\.[0-9]*\.[0-9]/simple-server 9.9.9/' "$server" >"$next" &&
+	chmod 755 "$next" || exit 99
+check 'a build of another version' test "$("$next" --version)" = 'simple-server 9.9.9'
+echo_with ''
+begin
+check 'connections are open' clients_start "127.0.0.1:$port" idle 100
+tell "argument 0 $next"
+check 'an upgrade' restarted
+is 'the next process is the new one' "$(readlink "/proc/$told/exe")" "$next"
+tell "argument 0 $server"
+check 'a downgrade' restarted
+check 'all connections live, and each byte is right' clients_end
+is 'each process took them over' "$(grep -c 'took over 100 of 100 connections' "$DAEMON_LOG")" 2
+
+# ---- a file that is wrong
+
+check 'connections are open' clients_start "127.0.0.1:$port" idle 100
+config <<END
+sockets = ( { name = "echo"; handler = "ecko"; } );
+END
+tell restart
+check 'a restart with a wrong file' ended
+many_failed() {
+	[ "$(grep -c 'no handler "ecko"' "$DAEMON_LOG")" -ge 3 ]
+}
+check 'fails, again and again' wait_for 10 many_failed
+echo_with 'so_keepalive = true; tcp_keepidle = 7000;'
+until_ready() {
+	while read -r said told told_2 <&8; do
+		case $said in
+		ready) return ;;
+		died) [ "$told" = 78 ] || return ;;
+		*) return 1 ;;
+		esac
+	done
+}
+check 'until the file is right' until_ready
+check 'and meanwhile systemd kept the connections' wait_for 5 logged 'took over 100 of 100 connections'
+
+# ---- options of the new file
+
+keepalive() {
+	ss -Hnto "sport = :$port" | grep -c 'timer:(keepalive,11[56]min'
+}
+is 'what the new file says of sockets holds for them too' "$(keepalive)" 100
+check 'all connections live, and each byte is right' clients_end
+
+# ---- fewer descriptors than connections
+
+check 'connections are open' clients_start "127.0.0.1:$port" drain 200
+tell 'limit 120'
+check 'a restart with few descriptors' restarted
+check 'some did not arrive, which is said' wait_for 5 logged \
+	'connections did not arrive: the limit of open files is lower'
+came=$(sed -n 's/.*took over \([0-9]*\) of 200 connections.*/\1/p' "$DAEMON_LOG")
+check 'as many as fit are there' test "$came" -ge 60 -a "$came" -lt 120
+tell 'limit 1024'
+check 'a restart with more' restarted
+check 'which has all of these' wait_for 5 logged "took over $came of $came connections"
+check 'serves as ever' "$client" "127.0.0.1:$port" churn 100
+finish 'it stops'
+check 'each of the 200 has seen a clean end' clients_end
+
+# ---- a job
+
+mkdir "$work/lib" && cp "$top_builddir/tests/modules/stuck.so" "$work/lib" &&
+	chmod 755 "$work" "$work/lib" "$work/lib/stuck.so" && mkfifo "$work/gate" || exit 99
+config <<END
+drain_timeout = 20.0;
+sockets = ( { name = "echo"; handler = "module"; module = "$work/lib/stuck.so";
+              settings: { gate = "$work/gate"; }; log: { connections = false; }; } );
+END
+begin
+
+# says NAME BYTE: on its connection; the answer is the same byte.
+says() {
+	printf '%s\n' "$2" >>"$work/$1.in"
+}
+answered() {
+	[ "$(tr -d '\n' <"$work/$1.out")" = "$2" ]
+}
+
+connection works && exec 6>"$work/works.in" && works=$socat
+connection talks && exec 7>"$work/talks.in"
+says talks a
+check 'a connection talks' wait_for 5 answered talks a
+says works j
+in_job() {
+	grep -qs 'fifo\|wait_for_partner' "/proc/$told/task/"*/wchan
+}
+says works b
+check 'another one has a job' wait_for 5 in_job
+tell restart
+check 'a restart' wait_for 5 logged 'restarting: 2 connections go to the next process'
+says talks c
+check 'waits for the job, and meanwhile serves the others' wait_for 5 answered talks ac
+: >"$work/gate"
+check 'and goes on when that is done' ended
+check 'to the next process' expect ready
+check 'the job has its answer, and what came after it too' wait_for 5 answered works jb
+says talks d
+check 'the other one goes on' wait_for 5 answered talks acd
+
+says works j
+check 'a job again' wait_for 5 in_job
+check 'a crash in the middle of it' crashed 9
+check 'costs that connection' wait "$works"
+check 'which is counted' wait_for 5 logged '1 connections were in the hands of process'
+says talks e
+check 'and no other' wait_for 5 answered talks acde
+
+# ---- a second signal
+
+connection works2 && exec 6>"$work/works2.in" && works=$socat
+says works2 j
+check 'a job again' wait_for 5 in_job
+tell restart
+check 'a restart waits for it' wait_for 5 logged 'restarting: 2 connections go'
+tell 'send 15'
+check 'a second signal ends it' wait "$works"
+: >"$work/gate"
+check 'with what it has' ended
+check 'and the next process starts' expect ready
+exec 6>&- 7>&-
+finish 'it stops'

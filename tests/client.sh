@@ -179,9 +179,9 @@ for offset in 0 63 99999; do
 	done
 done
 for offset in 0 73 1000000; do
-	check "chargen: a wrong byte at $offset" spoilt wrong_bytes down flip $offset chargen -m chargen -d 0.1
-	check "chargen: a byte is missing at $offset" spoilt wrong_bytes down drop $offset chargen -m chargen -d 0.1
-	check "chargen: a byte too many at $offset" spoilt wrong_bytes down insert $offset chargen -m chargen -d 0.1
+	check "chargen: a wrong byte at $offset" spoilt wrong_bytes down flip $offset chargen -m chargen -n 20000
+	check "chargen: a byte is missing at $offset" spoilt wrong_bytes down drop $offset chargen -m chargen -n 20000
+	check "chargen: a byte too many at $offset" spoilt wrong_bytes down insert $offset chargen -m chargen -n 20000
 done
 check 'churn: a wrong byte, up' spoilt wrong_bytes up flip 63 echo -m churn -n 20
 check 'churn: the last byte is missing, down' spoilt answer_timeout down drop 63 echo -m churn -n 20

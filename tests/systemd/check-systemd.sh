@@ -5,15 +5,16 @@
 #
 # Installs the built tree into a scratch directory, boots a container from this machine's own /usr
 # with that on top, and lets a real systemd there start, stop, break and repair the installed units:
-# see inside/. Prints TAP. LIVE, RESTARTS and KILLS in the environment change how much the case of the
-# hand-over does. Exit status: 0 all fine, 1 not, 77 this machine cannot do it.
+# see inside/. Prints TAP. LIVE, RATE, RESTARTS, RELOADS and KILLS in the environment change how much the
+# cases of the hand-over do; NEXT is the build directory of another version, else the same program with
+# another number stands for that. Exit status: 0 all fine, 1 not, 77 this machine cannot do it.
 #
 # Nothing of the machine is changed: the container has its own network, its / is a tmpfs and its
 # /usr an overlay that cannot be written.
 set -u
 umask 022
 
-readonly TIME_LIMIT=600
+readonly TIME_LIMIT=${TIME_LIMIT:-600}
 here=$(cd "$(dirname "$0")" && pwd)
 
 skip() {
@@ -100,17 +101,28 @@ install_tree() {
 
 # --- the container ------------------------------------------------------------------------------
 
+make_next() {
+	if [ -n "${NEXT:-}" ]; then
+		cp "$NEXT/src/simple-server" "$scratch/out/next"
+	else
+		LC_ALL=C sed 's/simple-server [0-9]*\.[0-9]*\.[0-9]/simple-server 9.9.9/' \
+			"$build/src/simple-server" >"$scratch/out/next"
+	fi && chmod 755 "$scratch/out/next"
+}
+
 # An /etc with a machine-id is not booted for the first time, which would enable all units of the
 # machine; users of DynamicUser= have names only with nss-systemd.
 make_etc() {
 	mkdir "$scratch/etc" "$scratch/out"
 	# A module that can hang, for the cases that need one; as root's, wherever the build is.
 	install -m 644 "$build/tests/modules/stuck.so" "$scratch/out/" || fail "no tests/modules/stuck.so"
+	make_next || fail "no other version"
 	tr -d - </proc/sys/kernel/random/uuid >"$scratch/etc/machine-id"
 	echo 'passwd: files systemd' >"$scratch/etc/nsswitch.conf"
 	echo '127.0.0.1 localhost' >"$scratch/etc/hosts"
 	printf '%s\n' "CONFIG=$config" "SERVICE=$service" "CASES=$*" \
-		"LIVE=${LIVE:-300}" "RESTARTS=${RESTARTS:-3}" "KILLS=${KILLS:-2}" \
+		"LIVE=${LIVE:-300}" "RATE=${RATE:-100}" "RESTARTS=${RESTARTS:-3}" \
+		"RELOADS=${RELOADS:-5}" "KILLS=${KILLS:-2}" \
 		>"$scratch/out/environment"
 }
 

@@ -4,38 +4,6 @@
 # Live connections over restarts, an upgrade and crashes. LIVE, RESTARTS and KILLS are from the
 # environment of check-systemd.sh.
 
-load=$(command -v simple-client)
-
-live_connections() {
-	grep -c "^ *[0-9]*: 0100007F:$(printf %04X $PORT) .* 01 " /proc/net/tcp
-}
-
-are_live() {
-	local tries
-	for ((tries = 0; tries < 300; tries++)); do
-		[ "$(live_connections)" -ge "$1" ] && return
-		sleep 0.1
-	done
-	return 1
-}
-
-# hold MODE OPTION...: connections of simple-client until release, which has its verdict.
-hold() {
-	"$load" -q --json -m "$@" -d 200 127.0.0.1:$PORT >/run/check/held 2>&1 &
-	holder=$!
-}
-
-release() {
-	kill -INT "$holder"
-	wait "$holder" && return
-	tail -n 60 /run/check/held | note
-	return 1
-}
-
-entries() { # entries REGEX: how many messages match
-	journal_since -o cat -u simple-server.service | grep -cE "$1"
-}
-
 start_socket
 configure <<-END
 	sockets = ( { name = "echo"; handler = "echo"; log: { connections = false; }; } );
@@ -70,14 +38,6 @@ is "$(of_service NFileDescriptorStore)" "$kept" "systemd keeps no more than befo
 mark killed
 hold idle -c $LIVE --interval 300
 ok "$LIVE connections are open" are_live $LIVE
-kill_often() {
-	local n
-	for ((n = 1; n <= KILLS; n++)); do
-		systemctl kill --kill-who=main --signal=KILL simple-server.service || return
-		wait_entries $n -u simple-server EVENT=taken-over || return
-		serves || return
-	done
-}
 ok "$KILLS times killed, $KILLS times back" kill_often
 ok "all $LIVE live, each byte is right" release
 is "$(entries "in the hands of")" 0 "none was lost"

@@ -3,20 +3,6 @@
 #
 # systemctl reload: with a right file, a wrong one, and none; from the outside nothing else is to be seen.
 
-with() { # with KEYS OF THE ENTRY
-	configure <<-END
-		sockets = (
-		  { name = "echo"; handler = "echo"; $1 }
-		);
-	END
-}
-
-# The job is done when the process has its signal; the entry comes when it has done its part.
-reloads() {
-	mark "reload"
-	systemctl reload simple-server.service && wait_entry EVENT=reload PRIORITY=5
-}
-
 # is_served BYTES: the client that stays.
 is_served() {
 	local peer=$kept
@@ -64,7 +50,7 @@ with 'handler2 = "x";'
 ok "an unknown key" not systemctl --quiet reload simple-server.service
 configure <<-END
 	workers = 7;
-	sockets = ( { name = "echo"; handler = "discard"; } );
+	sockets = ( { name = "echo"; handler = "discard"; log: { connections = false; }; } );
 END
 ok "what takes a restart is no failure" reloads
 like "$(field MESSAGE)" 'reloaded with 1 change, and 2 that need a restart' "and is told"

@@ -8,7 +8,7 @@ trap '' PIPE # a client whose server went away must not end the checks
 cd /check || exit 1
 exec >/out/tap 2>&1
 
-for file in lib clients journal units; do
+for file in lib clients journal units life; do
 	# shellcheck source=/dev/null
 	. "./$file.sh"
 done

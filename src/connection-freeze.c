@@ -20,10 +20,10 @@ static const struct {
 
 /* --- the ledger */
 
-static bool outlives_a_crash(const struct ss_connection *c)
+static bool outlive_a_crash(const struct service *service)
 {
-	return c->service->section->preserve == SETTINGS_ALWAYS &&
-	       c->service->handler->flags & SS_STATELESS && !connection_has_leg(c->service);
+	return service->section->preserve == SETTINGS_ALWAYS &&
+	       service->handler->flags & SS_STATELESS && !connection_has_leg(service);
 }
 
 static bool has_timer(const struct ss_connection *c)
@@ -40,7 +40,7 @@ static bool is_held(const struct ss_connection *c)
 
 void connection_note(const struct ss_connection *c)
 {
-	if (!c->set->ledger || !outlives_a_crash(c))
+	if (!c->set->ledger || !outlive_a_crash(c->service))
 		return;
 	ledger_set(c->set->ledger, c->source.fd,
 		   &(struct ledger_entry){
@@ -49,6 +49,24 @@ void connection_note(const struct ss_connection *c)
 				    (c->flags & OPENED || c->thawed ? LEDGER_OPENED : 0),
 			   .service = c->service->index,
 			   .id = c->id });
+}
+
+void connection_note_frozen(struct ledger *ledger, const struct service *service,
+			    const struct handover_record *record, int fd)
+{
+	bool held = record->flags & (uint32_t) ~(HANDOVER_OPENED | HANDOVER_DISCARD) ||
+		    record->input || record->output || record->state || record->timer_due ||
+		    service_has_proxies(service->section);
+
+	if (!ledger || !outlive_a_crash(service))
+		return;
+	ledger_set(ledger, fd,
+		   &(struct ledger_entry){
+			   .state = held ? LEDGER_HELD : LEDGER_LIVE,
+			   .flags = (record->flags & HANDOVER_DISCARD ? LEDGER_DISCARDS : 0) |
+				    (record->flags & HANDOVER_OPENED ? LEDGER_OPENED : 0),
+			   .service = service->index,
+			   .id = record->id });
 }
 
 void connection_forget(const struct ss_connection *c)

@@ -98,6 +98,13 @@ unsigned connection_set_stuck(struct connection_set *set);
 void connection_set_freeze(struct connection_set *set, struct frozen *frozen);
 
 /*
+ * Notes what was frozen in the ledger, as long as it is not thawed: whoever dies over it takes no
+ * more along than a state. `ledger` may be NULL.
+ */
+void connection_note_frozen(struct ledger *ledger, const struct service *service,
+			    const struct handover_record *record, int fd);
+
+/*
  * The reverse of it, in this process or another: takes over the one or two descriptors and gives
  * the connection to `set`. From any thread. 0, or -errno, and then they are the caller's:
  * -EOPNOTSUPP where the handler takes no such state over.

@@ -135,6 +135,8 @@ int handover_open(struct handover_out *out, unsigned files)
 		r = activation_store(name, fds + 1, n - 1);
 	while (n > 1)
 		close(fds[--n]);
+	if (out->n_queues == 0)
+		out->file = close_fd(out->file);
 	return r;
 }
 

@@ -260,11 +260,13 @@ static void on_touched(struct workers *workers)
 }
 
 /*
- * They have the options that the file had when they were accepted. Where memory is short they keep
- * these.
+ * Before new connections come: one of these that is the death of the process is not the end of
+ * those that are about to be taken over. They have the options that the file had when they were
+ * accepted; where memory is short they keep these.
  */
-static void take_over(struct server *server)
+static void on_greeted(struct workers *workers)
 {
+	struct server *server = workers->owner;
 	const struct services *services = &server->setup.services;
 
 	for (size_t i = 0; server->setup.handed.count > 0 && i < services->count; i++)
@@ -286,7 +288,6 @@ static void on_ready(struct workers *workers)
 		return;
 	}
 	server->phase = SERVING;
-	take_over(server);
 	notify_status(server, "READY=1\n");
 	watchdog_start(&server->watchdog, server->watchdog_ms, &server->loop, &server->workers,
 		       &server->pool);
@@ -540,6 +541,7 @@ static int start_pool(struct server *server)
 static int start(struct server *server)
 {
 	static const struct workers_events events = {
+		.greeted = on_greeted,
 		.ready = on_ready,
 		.touched = on_touched,
 		.paused = on_paused,

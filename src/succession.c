@@ -7,6 +7,7 @@
 #include "succession.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <syslog.h>
@@ -16,7 +17,8 @@
 #include "util.h"
 
 #define LOOK_MS      20
-#define CUT_AFTER_MS 1000 /* beyond the lingering close */
+#define CUT_AFTER_MS 1000                          /* beyond the lingering close */
+#define RESERVED     (1 + 2 * HANDOVER_QUEUES + 2) /* what prepare() needs, the keeper's too */
 
 static bool has_lasting(const struct services *services)
 {
@@ -80,11 +82,13 @@ static void on_keeper_died(struct loop *loop, struct loop_source *source)
 	loop_arm(loop, source, LOOK_MS);
 }
 
-static int start_keeper(struct succession *succession, unsigned files)
+static void make_ledger(struct succession *succession)
 {
-	succession->ledger = ledger_new(files);
-	if (!succession->ledger)
-		return -errno;
+	succession->ledger = ledger_new(succession->files);
+	if (!succession->ledger) {
+		no_keeper(errno);
+		return;
+	}
 	succession->keeper = (struct keeper){
 		.ledger = succession->ledger,
 		.services = succession->described,
@@ -96,7 +100,22 @@ static int start_keeper(struct succession *succession, unsigned files)
 		.own = -1,
 	};
 	workers_set_ledger(succession->workers, succession->ledger);
-	return watch_keeper(succession);
+}
+
+/*
+ * What is to take the connections one day. Sending descriptors fails where more are in flight than
+ * the user may have files: those that systemd keeps for us, until they are taken.
+ */
+static void prepare(struct succession *succession)
+{
+	succession->error = handover_open(succession->out, succession->files);
+	if (succession->error < 0) {
+		handover_take_back(succession->out);
+		return;
+	}
+	int r = succession->ledger ? watch_keeper(succession) : 0;
+	if (r < 0)
+		no_keeper(-r);
 }
 
 static loop_source_fn on_time;
@@ -109,6 +128,8 @@ int succession_init(struct succession *succession, const struct services *servic
 		.workers = workers,
 		.pool = pool,
 		.loop = loop,
+		.files = files,
+		.error = -ENOTCONN,
 		.described = calloc(services->count, sizeof(struct handover_service)),
 		.out = aligned_alloc(_Alignof(struct handover_out), sizeof(struct handover_out)),
 	};
@@ -118,14 +139,11 @@ int succession_init(struct succession *succession, const struct services *servic
 		return -ENOMEM;
 	describe(succession);
 	memset(succession->out, 0, sizeof(*succession->out));
-	int r = activation_is_watched() ? handover_open(succession->out, files) : -ENOTCONN;
-	if (r < 0) {
-		handover_close(succession->out);
-		return r == -ENOTCONN ? 0 : r;
-	}
-	r = has_lasting(services) ? start_keeper(succession, files) : 0;
-	if (r < 0)
-		no_keeper(-r);
+	if (!activation_is_watched())
+		return 0;
+	if (has_lasting(services))
+		make_ledger(succession);
+	prepare(succession);
 	return 0;
 }
 
@@ -173,6 +191,38 @@ static struct service *find(const struct succession *succession, const struct ha
 	return service && strcmp(service->handler->name, described->handler) == 0 ? service : NULL;
 }
 
+/*
+ * Before the first is thawed: each would die with this process if it did now, one that nothing is
+ * known of. Without memory that is as it is.
+ */
+static void note_all(struct succession *succession, const struct handover_in *in)
+{
+	struct handover_in copy = *in;
+	const struct handover_record *record;
+	const struct service *service;
+	int fds[2];
+
+	copy.fds = calloc(in->head->n_fds + 1, sizeof(int));
+	if (!copy.fds)
+		return;
+	memcpy(copy.fds, in->fds, in->head->n_fds * sizeof(int));
+	while ((record = handover_next(&copy, fds))) {
+		service = find(succession, in, record);
+		if (service && fds[0] >= 0)
+			connection_note_frozen(succession->ledger, service, record, fds[0]);
+	}
+	free(copy.fds);
+}
+
+/* What is not taken is closed. */
+static void end_one(struct succession *succession, int fds[2])
+{
+	if (succession->ledger && fds[0] >= 0)
+		ledger_clear(succession->ledger, fds[0]);
+	close_fd(fds[0]);
+	close_fd(fds[1]);
+}
+
 static void take_one(struct succession *succession, const struct handover_in *in,
 		     const struct handover_record *record, int fds[2], struct counts *counts)
 {
@@ -194,8 +244,7 @@ static void take_one(struct succession *succession, const struct handover_in *in
 			counts->error = -r;
 		}
 	}
-	close_fd(fds[0]);
-	close_fd(fds[1]);
+	end_one(succession, fds);
 }
 
 static void take_all(struct succession *succession, struct handover_in *in, struct counts *counts)
@@ -269,6 +318,7 @@ static void take_of(struct succession *succession, const int *fds, size_t n)
 	int r = handover_read(&in, fds, n, &closed);
 
 	if (r == 0) {
+		note_all(succession, &in);
 		take_all(succession, &in, &counts);
 		tell_taken(in.head, &counts);
 		tell_lost(in.head);
@@ -287,7 +337,7 @@ static bool is_seen(const struct passed_fds *fds, size_t i)
 	return false;
 }
 
-void succession_take(struct succession *succession, const struct passed_fds *fds)
+static void take_each(struct succession *succession, const struct passed_fds *fds)
 {
 	for (size_t i = 0; i < fds->count; i++) {
 		int same[1 + HANDOVER_QUEUES];
@@ -300,6 +350,35 @@ void succession_take(struct succession *succession, const struct passed_fds *fds
 		take_of(succession, same, n);
 		activation_unstore(fds->list[i].name);
 	}
+}
+
+/* Once more where it could not be: with descriptors that those who come leave over. */
+static void prepare_after(struct succession *succession, int reserved[RESERVED])
+{
+	for (unsigned i = 0; i < RESERVED; i++)
+		close_fd(reserved[i]);
+	if (!activation_is_watched())
+		return;
+	prepare(succession);
+	if (succession->error < 0)
+		journal_log(JOURNAL_ERROR, LOG_NOTICE,
+			    &(struct journal_fields){ .error = -succession->error },
+			    "connections will outlive neither a restart nor a crash: %s",
+			    strerror(-succession->error));
+}
+
+void succession_take(struct succession *succession, const struct passed_fds *fds)
+{
+	int reserved[RESERVED];
+
+	if (succession->error == 0) {
+		take_each(succession, fds);
+		return;
+	}
+	for (unsigned i = 0; i < RESERVED; i++)
+		reserved[i] = fcntl(succession->loop->epoll_fd, F_DUPFD_CLOEXEC, 0);
+	take_each(succession, fds);
+	prepare_after(succession, reserved);
 }
 
 /* --- giving */
@@ -323,11 +402,10 @@ static int give_those_of(struct succession *succession, unsigned worker)
 
 static int give_all(struct succession *succession)
 {
-	int r = succession->out->n_queues == 0
-			? -ENOTCONN
-			: handover_begin(succession->out, HANDOVER_RESTART, (uint32_t)getpid(),
-					 succession->described,
-					 (unsigned)succession->services->count);
+	int r = succession->error < 0 ? succession->error
+				      : handover_begin(succession->out, HANDOVER_RESTART,
+						       (uint32_t)getpid(), succession->described,
+						       (unsigned)succession->services->count);
 
 	for (unsigned i = 0; i < succession->workers->count && r == 0; i++)
 		r = give_those_of(succession, i);

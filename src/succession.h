@@ -27,6 +27,8 @@ struct succession {
 	struct workers *workers;
 	struct pool *pool;
 	struct loop *loop;
+	unsigned files;        /* descriptors that there may be */
+	int error;             /* why nothing can be given: -errno */
 	struct ledger *ledger; /* owned, as all that follows; NULL: there is no keeper */
 	struct handover_service *described; /* services as a hand-over names them */
 	struct handover_out *out;
@@ -40,7 +42,7 @@ struct succession {
 };
 
 /*
- * Between workers_init() and workers_start(). `files`: descriptors that there may be. 0 or -errno.
+ * Between workers_init() and workers_start(). `files`: descriptors that there may be. 0 or -ENOMEM.
  * Where there can be no keeper an entry in the journal says so, and that is no error.
  */
 int succession_init(struct succession *succession, const struct services *services,
@@ -49,7 +51,8 @@ void succession_deinit(struct succession *succession); /* accepts a zeroed one *
 
 /*
  * Takes over what systemd has kept, of one process or more: one may have died before it took what
- * it was given. Tells in the journal what came of it. When the workers serve.
+ * it was given. Tells in the journal what came of it. When the handlers have started in all
+ * workers.
  */
 void succession_take(struct succession *succession, const struct passed_fds *fds);
 

@@ -289,10 +289,12 @@ static void on_hello_answer(struct loop *loop, struct loop_message *message)
 	workers->failed |= worker->failed;
 	if (++workers->greeted < workers->count)
 		return;
-	if (workers->failed)
+	if (workers->failed) {
 		workers->events->ready(workers);
-	else
-		order_all(workers, ORDER_ACCEPT);
+		return;
+	}
+	workers->events->greeted(workers);
+	order_all(workers, ORDER_ACCEPT);
 }
 
 static void on_accept_answer(struct loop *loop, struct loop_message *message)

@@ -41,6 +41,8 @@ struct workers {
 
 /* All in main's thread. */
 struct workers_events {
+	/* The handlers have started in every worker, and nobody accepts yet. */
+	void (*greeted)(struct workers *workers);
 	void (*ready)(
 		struct workers *workers); /* every worker waits for connections, or has `failed` */
 	void (*touched)(

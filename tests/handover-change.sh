@@ -9,7 +9,10 @@
 # shellcheck source=tests/keep-lib.sh
 . "${top_srcdir:-.}/tests/keep-lib.sh"
 require socat ss
-plan 42
+plan 55
+
+many=1000
+[ "$sanitized" = 0 ] || many=200
 
 # echo OPTIONS: the file.
 echo_with() {
@@ -85,6 +88,43 @@ check 'which has all of these' wait_for 5 logged "took over $came of $came conne
 check 'serves as ever' "$client" "127.0.0.1:$port" churn 100
 finish 'it stops'
 check 'each of the 200 has seen a clean end' clients_end
+
+# ---- a process that dies while it takes them over
+
+# One worker, which is in that turn and in no other when it dies.
+config <<END
+workers = 1;
+sockets = ( { name = "echo"; handler = "module"; module = "$top_builddir/tests/modules/poison.so";
+              log: { connections = false; }; } );
+END
+begin
+connection deadly && exec 5>"$work/deadly.in" && deadly=$socat
+printf 'a\n' >&5
+check 'a connection is open' wait_for 5 got deadly a
+check 'and many others' clients_start "127.0.0.1:$port" idle $many
+tell restart
+check 'a restart' ended
+# It is the first that is thawed, and its turn comes while the others are.
+printf '!\n' >&5
+dies() {
+	expect ready || return 0
+	expect died && [ "$told" = 134 ]
+}
+check 'and a byte that is the death of the next process' dies
+check 'the one after that is ready' expect ready
+check 'the connection is closed' wait "$deadly"
+tell restart
+check 'another restart' ended
+printf '!\n' | timeout 20 socat -t 20 - "TCP:127.0.0.1:$port" 2>/dev/null &
+deadly=$!
+check 'and a new connection that does this' dies
+check 'the one after that is ready' expect ready
+check 'it is closed too' wait "$deadly"
+check 'all others live, and each byte is right' clients_end
+is 'the journal has these two' \
+	"$(grep -c '1 connections were in the hands of process' "$DAEMON_LOG")" 2
+exec 5>&-
+finish 'it stops'
 
 # ---- a job
 

@@ -23,7 +23,7 @@ of() {
 	text=$(<"$1")
 	shift
 	for key; do
-		text=${text#*\"$key\":}
+		text=${text#*\""$key"\":}
 	done
 	[[ $text =~ ^[[:space:]]*([0-9]+) ]] && echo "${BASH_REMATCH[1]}"
 }

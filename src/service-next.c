@@ -120,3 +120,20 @@ void services_drop_next(const struct services *services)
 		service->next = NULL;
 	}
 }
+
+void service_release_former(struct service *service)
+{
+	unsigned epoch = service->section->epoch;
+	struct service_sources *former = &service->sources[!epoch];
+
+	if (former->table != service->sources[epoch].table)
+		sources_free(former->table);
+	*former = (struct service_sources){ 0 };
+	if (service->lent)
+		service->lent->handler_settings = NULL;
+	service->lent = NULL;
+	free(service->changes);
+	service->changes = NULL;
+	service->n_changes = 0;
+	service->former = settings_unref(service->former);
+}

@@ -58,7 +58,7 @@ result() {
 
 # Files that are one module: the parts of a connection, with the header that they share, and so on.
 module() {
-	basename "${1%.[ch]}" | sed 's/^connection-.*/connection/; s/^listener-.*/listener/; s/^module-.*/module/; s/^service-.*/service/; s/^forward-.*/forward/'
+	basename "${1%.[ch]}" | sed 's/^connection-.*/connection/; s/^listener-.*/listener/; s/^module-.*/module/; s/^server-.*/server/; s/^service-.*/service/; s/^forward-.*/forward/'
 }
 
 # "user used" for each own header that a core file includes, by module names; config.h is nobody's.

@@ -184,7 +184,7 @@ same 'the page has each field' "$work/journal.c" "$work/simple-server.8"
 awk '/^const char \*(connection_reason|service_verdict)_name/ { inside = 1 } /^}/ { inside = 0 }
 	inside { n = split($0, part, "\""); for (i = 2; i <= n; i += 2)
 		if (part[i] ~ /^[a-z-]+$/ && part[i] != "admitted") print part[i] }' \
-	"$src/connection-end.c" "$src/service.c" >"$work/reasons"
+	"$src/connection-end.c" "$src/service-admit.c" >"$work/reasons"
 section "$page8" JOURNAL | sed -n 's/^\.It Cm \([a-z-]*\)$/\1/p' >"$work/simple-server.8"
 same 'the page has each REASON' "$work/reasons" "$work/simple-server.8"
 

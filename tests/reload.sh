@@ -7,7 +7,7 @@
 # shellcheck source=tests/lib.sh
 . "${top_srcdir:-.}/tests/lib.sh"
 require ss socat
-plan 101
+plan 112
 
 patience=20
 
@@ -248,6 +248,32 @@ reloads 'two of them'
 check 'lets in who waits' wait_for 5 test -s "$work/b.out"
 release a
 release b
+
+hold a "$TARGET_echo" 127.0.0.2
+file '' 'access: { deny = ( "127.0.0.2" ); };'
+reloads 'a rule of access'
+if answers "$TARGET_echo" 127.0.0.2; then not_ok 'holds for who comes'
+else ok 'holds for who comes'; fi
+check 'and for nobody else' answers "$TARGET_echo" 127.0.0.3
+echo still >&4
+check 'who was let in before stays' wait_for 5 grep -q still "$work/a.out"
+release a
+file '' 'limits: { source_rate = 1; source_burst = 1; };'
+reloads 'a rate'
+too_fast() {
+	! answers "$TARGET_echo" 127.0.0.4
+}
+check 'holds for who comes' wait_for 10 too_fast
+check 'and the log says so' logged '127\.0\.0\.4:[0-9]+ was turned away: too-fast'
+file '' ''
+reloads 'none'
+hold a "$TARGET_echo"
+file 'max_connections = 77;' 'limits: { bandwidth = 100000; };'
+reloads 'a bandwidth, and places'
+kernel echo >"$work/a.ss"
+like 'the kernel paces a connection that was there' "$work/a.ss" 'pacing_rate [^ ]*/800(000|[Kk])bps'
+check 'the status has the places' notified '^STATUS=.* of at most 77,'
+release a
 
 # ---- under load
 

@@ -239,13 +239,20 @@ static struct ss_connection *member_of(struct list *member)
 	return container_of(member, struct ss_connection, member);
 }
 
-/* Those that have not had their first event count as well. A job is waited for when it matters. */
-unsigned connection_set_stuck(struct connection_set *set)
+/* A job that was there before may take long; what comes after it is waited for when it matters. */
+static bool is_stuck(const struct ss_connection *c, int64_t since_ms)
+{
+	return !can_freeze_but_for(c, BUSY) ||
+	       (c->flags & BUSY && connection_job_is_older(c, since_ms));
+}
+
+/* Those that have not had their first event count as well. */
+unsigned connection_set_stuck(struct connection_set *set, int64_t since_ms)
 {
 	unsigned n = atomic_load(&set->count);
 
 	list_for_each (l, &set->members)
-		n -= can_freeze_but_for(member_of(l), BUSY);
+		n -= !is_stuck(member_of(l), since_ms);
 	return n;
 }
 
@@ -420,7 +427,7 @@ static void arrive(struct ss_connection *c)
 	struct service *service = c->service;
 
 	if (loop_add(set->loop, &c->source, CONNECTION_MASK) == 0) {
-		c->source.ready(set->loop, &c->source);
+		loop_call(set->loop, &c->source);
 		return;
 	}
 	give_up_arriving(c);

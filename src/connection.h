@@ -88,8 +88,11 @@ struct frozen {
 
 void frozen_deinit(struct frozen *frozen); /* the descriptors stay open */
 
-/* How many members cannot be frozen now, and are served on. */
-unsigned connection_set_stuck(struct connection_set *set);
+/*
+ * How many members cannot be frozen now, or have a job since before that time of the loop, and are
+ * served on.
+ */
+unsigned connection_set_stuck(struct connection_set *set, int64_t since_ms);
 
 /*
  * Freezes those that can be: they are gone from the set, without an end that anybody hears of, and

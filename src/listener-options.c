@@ -77,6 +77,11 @@ static void read_back(const struct listener *listener, const struct sockopt *row
 		    sockopt_format(got, row, &value));
 }
 
+static bool is_pace(const struct sockopt *row)
+{
+	return row->level == SOL_SOCKET && row->option == SO_MAX_PACING_RATE;
+}
+
 /* An option as a section has it. What we send is paced by the kernel: limits.bandwidth is an
  * option. */
 struct settings_option listener_option_in(const struct settings_socket *section, size_t i)
@@ -84,8 +89,7 @@ struct settings_option listener_option_in(const struct settings_socket *section,
 	const struct sockopt *row = &sockopt_table[i];
 	struct settings_option option = section->options[i];
 
-	if (!option.set && section->limits.bandwidth && row->level == SOL_SOCKET &&
-	    row->option == SO_MAX_PACING_RATE)
+	if (!option.set && section->limits.bandwidth && is_pace(row))
 		option = (struct settings_option){ .set = true,
 						   .value.number = section->limits.bandwidth,
 						   .where = section->where };
@@ -371,6 +375,8 @@ static void add_change(const struct listeners *listeners, struct service *servic
 
 	if (service->next)
 		was = listener_option_in(service->section, i);
+	else
+		was.set = is_pace(row); /* a line that went since would slow them down for ever */
 	if (row->stage < SOCKOPT_INHERITED ||
 	    (same_option(&was, &option) && !(is_lock(row) && !option.set && *buffers)))
 		return;
@@ -378,7 +384,7 @@ static void add_change(const struct listeners *listeners, struct service *servic
 		const struct sockopt_reading *unit = unit_of(listeners, service, i);
 		if (!unit)
 			return;
-		change.value = unit_with_locks(unit, service->next, i).value;
+		change.value = unit_with_locks(unit, service_coming(service), i).value;
 		change.restored = true;
 		*buffers |= is_buffer(row);
 	}

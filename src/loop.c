@@ -37,6 +37,14 @@ static inline void call(struct loop *loop, struct loop_source *source)
 	source->ready(loop, source);
 }
 
+void loop_call(struct loop *loop, struct loop_source *source)
+{
+	int outer = atomic_load_explicit(&loop->called, memory_order_relaxed);
+
+	call(loop, source);
+	atomic_store_explicit(&loop->called, outer, memory_order_relaxed);
+}
+
 static void take_messages(struct loop *loop)
 {
 	struct loop_message *newest = atomic_exchange(&loop->inbox, NULL), *oldest = NULL;

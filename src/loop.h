@@ -118,6 +118,9 @@ static inline void loop_again(struct loop *loop, struct loop_source *source)
 	loop->busy = 0;
 }
 
+/* Calls the source without an event of it: from the delivery of a message. */
+void loop_call(struct loop *loop, struct loop_source *source);
+
 /* Calls the source with LOOP_EXPIRED in its events after `in_ms`, once; arming again moves the
  * time. */
 void loop_arm(struct loop *loop, struct loop_source *source, int64_t in_ms);

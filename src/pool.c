@@ -279,22 +279,6 @@ bool pool_moves(struct pool *pool, int64_t patience_ns)
 	return moves;
 }
 
-bool pool_has_older(struct pool *pool, int64_t age_ns)
-{
-	bool found = false;
-
-	if (!pool->threads)
-		return false;
-	pthread_mutex_lock(&pool->lock);
-	int64_t before = now_ns() - age_ns;
-	if (!list_empty(&pool->queue))
-		found = container_of(pool->queue.next, struct pool_job, link)->queued_ns < before;
-	for (unsigned i = 0; i < pool->counts.threads && !found; i++)
-		found = pool->threads[i].job && pool->threads[i].job->queued_ns < before;
-	pthread_mutex_unlock(&pool->lock);
-	return found;
-}
-
 void pool_counts(struct pool *pool, struct pool_counts *ret)
 {
 	if (!pool->threads) {

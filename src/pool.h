@@ -91,9 +91,6 @@ bool pool_look(struct pool *pool, int64_t budget_ns);
  */
 bool pool_moves(struct pool *pool, int64_t patience_ns);
 
-/* Whether some job was submitted longer ago than `age_ns`, and has not been done. Main's thread. */
-bool pool_has_older(struct pool *pool, int64_t age_ns);
-
 /* What the pool does at this moment, and what it has done. From where pool_submit() may come. */
 void pool_counts(struct pool *pool, struct pool_counts *ret);
 

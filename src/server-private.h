@@ -36,6 +36,7 @@ struct server {
 	struct loop_source callbacks; /* a timer, while modules have work: for callbacks that are */
 	struct loop_message on_callback;
 	int64_t status_sent; /* loop time, ms */
+	bool has_taken;      /* what the process before had */
 	enum phase phase;
 };
 

@@ -109,12 +109,15 @@ static void on_greeted(struct workers *workers)
 	struct server *server = workers->owner;
 	const struct services *services = &server->setup.services;
 
+	if (server->phase != STARTING)
+		return; /* it is to end already: they wait for the next one */
 	for (size_t i = 0; server->setup.handed.count > 0 && i < services->count; i++)
 		listeners_find_changes(&server->setup.listeners, &services->list[i]);
 	succession_take(&server->succession, &server->setup.handed);
 	for (size_t i = 0; i < services->count; i++)
 		service_release_former(&services->list[i]);
 	activation_release(&server->setup.handed);
+	server->has_taken = true;
 }
 
 static void on_ready(struct workers *workers)
@@ -152,6 +155,12 @@ static void on_answered(struct workers *workers)
 	watchdog_answered(&server->watchdog);
 }
 
+/* Between taking over and serving too: what was taken over is to go on. */
+static bool may_hand_over(const struct server *server)
+{
+	return server->phase == SERVING || (server->phase == STARTING && server->has_taken);
+}
+
 static void on_signal(struct loop *loop, struct loop_source *source)
 {
 	struct server *server = container_of(source, struct server, signals);
@@ -164,7 +173,7 @@ static void on_signal(struct loop *loop, struct loop_source *source)
 	if (info.ssi_signo == SIGHUP) {
 		if (server->phase == STARTING || server->phase == SERVING)
 			reload_ask(&server->reload);
-	} else if (info.ssi_signo == SIGUSR1 && server->phase == SERVING)
+	} else if (info.ssi_signo == SIGUSR1 && may_hand_over(server))
 		server_hand_over(server);
 	else if (server->phase == STARTING || server->phase == SERVING)
 		server_drain(server);
@@ -227,7 +236,7 @@ static int start(struct server *server)
 				 &server->loop, &events, server);
 	if (r == 0)
 		r = succession_init(&server->succession, &server->setup.services, &server->workers,
-				    &server->pool, &server->loop, setup_files());
+				    &server->loop, setup_files());
 	return r < 0 ? r : workers_start(&server->workers);
 }
 

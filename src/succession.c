@@ -17,6 +17,7 @@
 #include "util.h"
 
 #define LOOK_MS      20
+#define RUN_DRY_MS   1000                          /* for the jobs that are begun all the time */
 #define CUT_AFTER_MS 1000                          /* beyond the lingering close */
 #define RESERVED     (1 + 2 * HANDOVER_QUEUES + 2) /* what prepare() needs, the keeper's too */
 
@@ -121,12 +122,11 @@ static void prepare(struct succession *succession)
 static loop_source_fn on_time;
 
 int succession_init(struct succession *succession, const struct services *services,
-		    struct workers *workers, struct pool *pool, struct loop *loop, unsigned files)
+		    struct workers *workers, struct loop *loop, unsigned files)
 {
 	*succession = (struct succession){
 		.services = services,
 		.workers = workers,
-		.pool = pool,
 		.loop = loop,
 		.files = files,
 		.error = -ENOTCONN,
@@ -166,6 +166,9 @@ void succession_stop(struct succession *succession)
 
 void succession_deinit(struct succession *succession)
 {
+	/* A start that fails again and again must not fill the store. */
+	if (succession->out && !succession->given)
+		handover_take_back(succession->out);
 	if (succession->out)
 		handover_close(succession->out);
 	ledger_free(succession->ledger);
@@ -446,6 +449,7 @@ static void finish(struct succession *succession)
 
 	succession->step = SUCCESSION_NONE;
 	loop_disarm(succession->loop, &succession->timer);
+	succession->given = r == 0;
 	if (r == 0)
 		journal_log(JOURNAL_HANDED_OVER, LOG_INFO, NULL,
 			    "handed over %u connections to the next process", count);
@@ -466,8 +470,12 @@ static void finish(struct succession *succession)
 
 static void freeze(struct succession *succession)
 {
+	int64_t least = succession->loop->now + RUN_DRY_MS;
+
 	succession->step = SUCCESSION_FREEZING; /* until the same deadline */
-	workers_freeze(succession->workers, true);
+	if (succession->deadline < least)
+		succession->deadline = least;
+	workers_freeze(succession->workers, true, succession->began);
 }
 
 /* What is left has had its time. */
@@ -489,23 +497,13 @@ static void on_frozen(struct succession *succession, unsigned left)
 	loop_arm(succession->loop, &succession->timer, LOOK_MS);
 }
 
-/* One that was there before the restart: it may take long. What comes after it is waited for later.
- */
-static bool has_old_job(const struct succession *succession)
-{
-	int64_t age_ms = succession->loop->now - succession->began;
-
-	return pool_has_older(succession->pool, age_ms * 1000000);
-}
-
 void succession_frozen(struct succession *succession, unsigned left)
 {
 	if (succession->step == SUCCESSION_NONE)
 		return;
 	if (succession->step != SUCCESSION_LOOKING)
 		on_frozen(succession, left);
-	else if (succession->loop->now >= succession->deadline ||
-		 (left == 0 && !has_old_job(succession)))
+	else if (left == 0 || succession->loop->now >= succession->deadline)
 		freeze(succession);
 	else
 		loop_arm(succession->loop, &succession->timer, LOOK_MS);
@@ -516,7 +514,8 @@ static void on_time(struct loop *loop, struct loop_source *source)
 	struct succession *succession = container_of(source, struct succession, timer);
 
 	loop_disarm(loop, source);
-	workers_freeze(succession->workers, succession->step != SUCCESSION_LOOKING);
+	workers_freeze(succession->workers, succession->step != SUCCESSION_LOOKING,
+		       succession->began);
 }
 
 void succession_give(struct succession *succession, int drain_ms, int linger_ms,
@@ -527,5 +526,5 @@ void succession_give(struct succession *succession, int drain_ms, int linger_ms,
 	succession->began = succession->loop->now;
 	succession->deadline = succession->began + drain_ms;
 	succession->step = SUCCESSION_LOOKING;
-	workers_freeze(succession->workers, false);
+	workers_freeze(succession->workers, false, succession->began);
 }

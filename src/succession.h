@@ -23,9 +23,8 @@ struct succession;
 typedef void succession_done_fn(struct succession *succession, int error);
 
 struct succession {
-	const struct services *services; /* borrowed, as the next three */
+	const struct services *services; /* borrowed, as the next two */
 	struct workers *workers;
-	struct pool *pool;
 	struct loop *loop;
 	unsigned files;        /* descriptors that there may be */
 	int error;             /* why nothing can be given: -errno */
@@ -39,6 +38,7 @@ struct succession {
 	enum { SUCCESSION_NONE, SUCCESSION_LOOKING, SUCCESSION_FREEZING, SUCCESSION_CUTTING } step;
 	int64_t began, deadline; /* giving, and its step: loop time */
 	int linger_ms;
+	bool given; /* systemd has the connections */
 };
 
 /*
@@ -46,7 +46,7 @@ struct succession {
  * Where there can be no keeper an entry in the journal says so, and that is no error.
  */
 int succession_init(struct succession *succession, const struct services *services,
-		    struct workers *workers, struct pool *pool, struct loop *loop, unsigned files);
+		    struct workers *workers, struct loop *loop, unsigned files);
 void succession_deinit(struct succession *succession); /* accepts a zeroed one */
 
 /*

@@ -9,7 +9,7 @@
 # shellcheck source=tests/keep-lib.sh
 . "${top_srcdir:-.}/tests/keep-lib.sh"
 require socat ss
-plan 55
+plan 61
 
 many=1000
 [ "$sanitized" = 0 ] || many=200
@@ -173,6 +173,24 @@ check 'costs that connection' wait "$works"
 check 'which is counted' wait_for 5 logged '1 connections were in the hands of process'
 says talks e
 check 'and no other' wait_for 5 answered talks acde
+
+# Whose client has gone in the meantime, has nobody to wait for.
+"$top_builddir/tests/forward-peer" "127.0.0.1:$port" say:j "wait:$work/reset" rst &
+resets=$!
+check 'a job again' wait_for 5 in_job
+: >"$work/reset"
+wait $resets
+alone() {
+	[ "$(ss -Hnt state established "sport = :$port" | wc -l)" = 1 ]
+}
+check 'and its client resets' wait_for 5 alone
+before=$(date +%s)
+tell restart
+check 'a restart' ended
+at_most 'does not wait for it, s' $(($(date +%s) - before)) 10
+check 'the next process is ready' expect ready
+says talks f
+check 'and goes on' wait_for 5 answered talks acdef
 
 # ---- a second signal
 

@@ -549,32 +549,6 @@ static void pool_that_lets_a_job_wait_does_not_move(void **state)
 	assert_true(pool_moves(&broken, 0));
 }
 
-/* One that runs and one that waits; the ages are of more than any test takes, or of nothing. */
-static void older_jobs_are_seen(void **state)
-{
-	struct pool_job running = job_of(wait_at_the_gate, NULL), waiting = running;
-	const int64_t hour = INT64_C(3600000000000);
-
-	(void)state;
-	assert_false(pool_has_older(&pool, 0)); /* not started */
-	start(1);
-	assert_false(pool_has_older(&pool, -hour));
-	pool_submit(&pool, &running);
-	sem_wait(&entered);
-	assert_true(pool_has_older(&pool, -hour));
-	assert_false(pool_has_older(&pool, hour));
-	running.queued_ns -= 2 * hour;
-	assert_true(pool_has_older(&pool, hour));
-	running.queued_ns += 2 * hour;
-	pool_submit(&pool, &waiting);
-	waiting.queued_ns -= 2 * hour;
-	assert_true(pool_has_older(&pool, hour));
-	sem_post(&gate);
-	sem_post(&gate);
-	wait_until_finished(2);
-	assert_false(pool_has_older(&pool, -hour));
-}
-
 /* Of more threads than fit into the memory that is left, none remains. Sanitizers need all of it.
  */
 static void start_that_fails_leaves_nothing(void **state)
@@ -616,7 +590,6 @@ int main(void)
 		TEST(a_job_wakes_one_thread),
 		TEST(pool_that_works_moves),
 		TEST(pool_that_lets_a_job_wait_does_not_move),
-		TEST(older_jobs_are_seen),
 		TEST(start_that_fails_leaves_nothing),
 	};
 

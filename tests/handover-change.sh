@@ -84,7 +84,12 @@ came=$(sed -n 's/.*took over \([0-9]*\) of 200 connections.*/\1/p' "$DAEMON_LOG"
 check 'as many as fit are there' test "$came" -ge 60 -a "$came" -lt 120
 tell 'limit 1024'
 check 'a restart with more' restarted
-check 'which has all of these' wait_for 5 logged "took over $came of $came connections"
+# Descriptors in flight are counted for the user, with those of his other tests.
+if [ "$(id -u)" = 0 ]; then
+	check 'which has all of these' wait_for 5 logged "took over $came of $came connections"
+else
+	skip 'which has all of these' 'others of this user may have descriptors in flight'
+fi
 check 'serves as ever' "$client" "127.0.0.1:$port" churn 100
 finish 'it stops'
 check 'each of the 200 has seen a clean end' clients_end

@@ -196,7 +196,8 @@ static struct service *find(const struct succession *succession, const struct ha
 
 /*
  * Before the first is thawed: each would die with this process if it did now, one that nothing is
- * known of. Without memory that is as it is.
+ * known of. So it is while they are received, for some milliseconds in which nothing else runs;
+ * and without memory.
  */
 static void note_all(struct succession *succession, const struct handover_in *in)
 {

@@ -202,8 +202,10 @@ unlike 'one job at a time, and no ss_ready() meanwhile' "$DAEMON_LOG" 'one job w
 hold "$work/answer" ,linger=0 # its end is a reset
 echo offload slowly >&5
 check 'ss_log() from the pool' wait_for $patience logged 'work has begun$'
+# In this order: at the end of its input it would send a FIN.
 kill $held_pid
-close_held 2>/dev/null
+wait $held_pid 2>/dev/null
+exec 5>&-
 check 'a job outlives its connection' wait_for $patience logged '^module-1: done without a connection$'
 hold "$work/answer"
 printf '%s\n' one close two >&5

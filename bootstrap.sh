@@ -118,7 +118,7 @@ check() {
 	compile systemd libcmocka-dev iproute2 netcat-openbsd socat
 	status=0
 	# Most of a test is waiting.
-	make -C "$build" -j$((2 * $(nproc))) check || status=1
+	make -C "$build" -j$(($(nproc) + 1)) check || status=1
 	reason=$(no_container)
 	if [ -n "$reason" ]; then
 		echo "check-systemd: skipped, $reason"

@@ -58,7 +58,7 @@ void connection_note_frozen(struct ledger *ledger, const struct service *service
 		    record->input || record->output || record->state || record->timer_due ||
 		    service_has_proxies(service->section);
 
-	if (!ledger || !outlive_a_crash(service))
+	if (!outlive_a_crash(service))
 		return;
 	ledger_set(ledger, fd,
 		   &(struct ledger_entry){
@@ -240,19 +240,19 @@ static struct ss_connection *member_of(struct list *member)
 }
 
 /* A job that was there before may take long; what comes after it is waited for when it matters. */
-static bool is_stuck(const struct ss_connection *c, int64_t since_ms)
+static bool is_stuck(const struct ss_connection *c, int64_t since_ns)
 {
 	return !can_freeze_but_for(c, BUSY) ||
-	       (c->flags & BUSY && connection_job_is_older(c, since_ms));
+	       (c->flags & BUSY && connection_job_is_older(c, since_ns));
 }
 
 /* Those that have not had their first event count as well. */
-unsigned connection_set_stuck(struct connection_set *set, int64_t since_ms)
+unsigned connection_set_stuck(struct connection_set *set, int64_t since_ns)
 {
 	unsigned n = atomic_load(&set->count);
 
 	list_for_each (l, &set->members)
-		n -= !is_stuck(member_of(l), since_ms);
+		n -= !is_stuck(member_of(l), since_ns);
 	return n;
 }
 

@@ -67,9 +67,9 @@ void connection_leave_job(struct ss_connection *c)
 		(*connection_job(c))->connection = NULL;
 }
 
-bool connection_job_is_older(const struct ss_connection *c, int64_t since_ms)
+bool connection_job_is_older(const struct ss_connection *c, int64_t since_ns)
 {
-	return (*connection_job(c))->job.queued_ns < since_ms * 1000000;
+	return (*connection_job(c))->job.queued_ns < since_ns;
 }
 
 static int submit(struct ss_connection *c, void (*work)(void *job),

@@ -176,8 +176,8 @@ int connection_relay_go_on(struct ss_connection *c);
 /* connection-relay.c: what is in pipes goes into the queues, which can be frozen; 0 or -errno. */
 int connection_relay_empty(struct ss_connection *c);
 
-/* connection-job.c: one that is BUSY, since before this time of the loop. */
-bool connection_job_is_older(const struct ss_connection *c, int64_t since_ms);
+/* connection-job.c: one that is BUSY, since before this time of CLOCK_MONOTONIC. */
+bool connection_job_is_older(const struct ss_connection *c, int64_t since_ns);
 
 /* The connection ends; its job will find nobody. */
 void connection_leave_job(struct ss_connection *c);

@@ -89,10 +89,10 @@ struct frozen {
 void frozen_deinit(struct frozen *frozen); /* the descriptors stay open */
 
 /*
- * How many members cannot be frozen now, or have a job since before that time of the loop, and are
- * served on.
+ * How many members cannot be frozen now, or have a job since before that time of CLOCK_MONOTONIC,
+ * and are served on.
  */
-unsigned connection_set_stuck(struct connection_set *set, int64_t since_ms);
+unsigned connection_set_stuck(struct connection_set *set, int64_t since_ns);
 
 /*
  * Freezes those that can be: they are gone from the set, without an end that anybody hears of, and
@@ -102,7 +102,7 @@ void connection_set_freeze(struct connection_set *set, struct frozen *frozen);
 
 /*
  * Notes what was frozen in the ledger, as long as it is not thawed: whoever dies over it takes no
- * more along than a state. `ledger` may be NULL.
+ * more along than a state.
  */
 void connection_note_frozen(struct ledger *ledger, const struct service *service,
 			    const struct handover_record *record, int fd);

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <syslog.h>
+#include <time.h>
 
 #include "activation.h"
 #include "journal.h"
@@ -203,15 +204,16 @@ static void note_all(struct succession *succession, const struct handover_in *in
 {
 	struct handover_in copy = *in;
 	const struct handover_record *record;
-	const struct service *service;
 	int fds[2];
 
+	if (!succession->ledger)
+		return;
 	copy.fds = calloc(in->head->n_fds + 1, sizeof(int));
 	if (!copy.fds)
 		return;
 	memcpy(copy.fds, in->fds, in->head->n_fds * sizeof(int));
 	while ((record = handover_next(&copy, fds))) {
-		service = find(succession, in, record);
+		const struct service *service = find(succession, in, record);
 		if (service && fds[0] >= 0)
 			connection_note_frozen(succession->ledger, service, record, fds[0]);
 	}
@@ -356,6 +358,23 @@ static void take_each(struct succession *succession, const struct passed_fds *fd
 	}
 }
 
+/* Why nothing can be given, for the journal. */
+static const char *reason(int error)
+{
+	switch (error) {
+	case ENOSPC:
+		return "systemd did not take them; FileDescriptorStoreMax= of the unit must be 32 "
+		       "or more";
+	case ENOTCONN:
+		return "this was not started by systemd";
+	case ETOOMANYREFS:
+		return "more descriptors of this user are between two processes than may be open; "
+		       "LimitNOFILE= of the unit is too low";
+	default:
+		return strerror(error);
+	}
+}
+
 /* Once more where it could not be: with descriptors that those who come leave over. */
 static void prepare_after(struct succession *succession, int reserved[RESERVED])
 {
@@ -368,7 +387,7 @@ static void prepare_after(struct succession *succession, int reserved[RESERVED])
 		journal_log(JOURNAL_ERROR, LOG_NOTICE,
 			    &(struct journal_fields){ .error = -succession->error },
 			    "connections will outlive neither a restart nor a crash: %s",
-			    strerror(-succession->error));
+			    reason(-succession->error));
 }
 
 void succession_take(struct succession *succession, const struct passed_fds *fds)
@@ -458,10 +477,7 @@ static void finish(struct succession *succession)
 		journal_log(JOURNAL_HANDED_OVER, LOG_WARNING,
 			    &(struct journal_fields){ .error = -r },
 			    "connections cannot be handed over, and have their time to end: %s",
-			    r == -ENOSPC ? "systemd did not take them; FileDescriptorStoreMax= of "
-					   "the unit must be 32 or more"
-			    : r == -ENOTCONN ? "this was not started by systemd"
-					     : strerror(-r));
+			    reason(-r));
 	if (r < 0) {
 		handover_take_back(succession->out);
 		take_back(succession);
@@ -476,7 +492,7 @@ static void freeze(struct succession *succession)
 	succession->step = SUCCESSION_FREEZING; /* until the same deadline */
 	if (succession->deadline < least)
 		succession->deadline = least;
-	workers_freeze(succession->workers, true, succession->began);
+	workers_freeze(succession->workers, true, succession->since_ns);
 }
 
 /* What is left has had its time. */
@@ -516,16 +532,19 @@ static void on_time(struct loop *loop, struct loop_source *source)
 
 	loop_disarm(loop, source);
 	workers_freeze(succession->workers, succession->step != SUCCESSION_LOOKING,
-		       succession->began);
+		       succession->since_ns);
 }
 
 void succession_give(struct succession *succession, int drain_ms, int linger_ms,
 		     succession_done_fn *done)
 {
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now); /* that of the loop is some milliseconds late */
 	succession->done = done;
 	succession->linger_ms = linger_ms;
-	succession->began = succession->loop->now;
-	succession->deadline = succession->began + drain_ms;
+	succession->since_ns = now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
+	succession->deadline = succession->loop->now + drain_ms;
 	succession->step = SUCCESSION_LOOKING;
-	workers_freeze(succession->workers, false, succession->began);
+	workers_freeze(succession->workers, false, succession->since_ns);
 }

@@ -36,7 +36,8 @@ struct succession {
 	struct loop_source timer;
 	succession_done_fn *done;
 	enum { SUCCESSION_NONE, SUCCESSION_LOOKING, SUCCESSION_FREEZING, SUCCESSION_CUTTING } step;
-	int64_t began, deadline; /* giving, and its step: loop time */
+	int64_t since_ns; /* when giving began: CLOCK_MONOTONIC */
+	int64_t deadline; /* of the step: loop time */
 	int linger_ms;
 	bool given; /* systemd has the connections */
 };

@@ -205,7 +205,7 @@ static void on_freeze(struct loop *loop, struct loop_message *message)
 	struct worker *worker = container_of(message, struct worker, orders[ORDER_FREEZE]);
 
 	(void)loop;
-	worker->left = connection_set_stuck(&worker->set, worker->workers->freezing_since_ms);
+	worker->left = connection_set_stuck(&worker->set, worker->workers->freezing_since_ns);
 	if (worker->workers->freezing) {
 		connection_set_freeze(&worker->set, &worker->frozen);
 		worker->left = connections_of(worker);
@@ -516,9 +516,9 @@ void workers_resume(struct workers *workers)
 	order_all(workers, ORDER_RESUME);
 }
 
-void workers_freeze(struct workers *workers, bool for_good, int64_t since_ms)
+void workers_freeze(struct workers *workers, bool for_good, int64_t since_ns)
 {
-	workers->freezing_since_ms = since_ms;
+	workers->freezing_since_ns = since_ns;
 	workers->freezing = for_good;
 	workers->left = workers->frozen = 0;
 	order_all(workers, ORDER_FREEZE);

@@ -29,7 +29,7 @@ struct workers {
 	const struct workers_events *events;
 	void *owner;   /* of the events */
 	bool freezing; /* what workers_freeze() asked for, */
-	int64_t freezing_since_ms;
+	int64_t freezing_since_ns;
 	unsigned left; /* connections, of the answers to that so far */
 	enum { WORKERS_ACCEPT, WORKERS_PAUSING, WORKERS_PAUSED, WORKERS_DRAINING } state;
 	unsigned greeted, ready, quiet, frozen, drained; /* workers that have answered so */
@@ -78,10 +78,10 @@ void workers_resume(struct workers *workers);
 
 /*
  * When `paused` has come: freezes the connections that can be, or only counts those that cannot, as
- * `frozen` tells: in that case a job is waited for if it was there before `since_ms`, loop time.
- * May be repeated for those that are left.
+ * `frozen` tells: in that case a job is waited for if it was there before `since_ns`, a time of
+ * CLOCK_MONOTONIC. May be repeated for those that are left.
  */
-void workers_freeze(struct workers *workers, bool for_good, int64_t since_ms);
+void workers_freeze(struct workers *workers, bool for_good, int64_t since_ns);
 
 /* What a worker has frozen so far; when `frozen` has come. */
 struct frozen *workers_frozen(struct workers *workers, unsigned worker);

@@ -9,7 +9,7 @@
 # shellcheck source=tests/keep-lib.sh
 . "${top_srcdir:-.}/tests/keep-lib.sh"
 require socat ss
-plan 61
+plan 65
 
 many=1000
 [ "$sanitized" = 0 ] || many=200
@@ -28,6 +28,9 @@ echo_with() {
 next=$work/next
 LC_ALL=C sed 's/simple-server [0-9]*\.[0-9]*\.[0-9]/simple-server 9.9.9/' "$server" >"$next" &&
 	chmod 755 "$next" || exit 99
+# What the unit had set, to go back to.
+mkdir "$work/runtime" || exit 99
+export RUNTIME_DIRECTORY="$work/runtime"
 check 'a build of another version' test "$("$next" --version)" = 'simple-server 9.9.9'
 echo_with ''
 begin
@@ -71,6 +74,18 @@ keepalive() {
 	ss -Hnto "sport = :$port" | grep -c 'timer:(keepalive,11[56]min'
 }
 is 'what the new file says of sockets holds for them too' "$(keepalive)" 100
+paced() {
+	ss -Hnti "sport = :$port" | grep -Ec 'pacing_rate [^ ]*/800(000|[Kk])bps'
+}
+config <<END
+sockets = ( { name = "echo"; handler = "echo"; limits: { bandwidth = 100000; };
+              log: { connections = false; }; } );
+END
+check 'a restart with a bandwidth' restarted
+is 'which holds for them' "$(paced)" 100
+echo_with ''
+check 'a restart without' restarted
+is 'they are slowed down no more' "$(paced)" 0
 check 'all connections live, and each byte is right' clients_end
 
 # ---- fewer descriptors than connections
